@@ -24,3 +24,4 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     received_ns: int  # wall clock when the frame arrived, nanoseconds since the epoch
     snapshot: bool = False  # the replay of an old trade that a venue sends after a subscribe
     refilled: bool = False  # fetched by REST after a gap, so late
+    off_market: bool = False  # a lone print away from the market: may fire an exit, moves no trailing mark

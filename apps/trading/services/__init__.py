@@ -1,0 +1,1 @@
+"""Writing: accounts and their books, positions, and the exits that leave them."""
