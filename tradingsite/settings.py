@@ -72,6 +72,7 @@ INSTALLED_APPS = [
     "apps.web",
     "apps.ops",
     "apps.simulator",
+    "workers",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -142,6 +143,17 @@ DATABASES: dict[str, dict[str, Any]] = {
 
 # --- Celery: a doorbell, never the truth; settings as measured under faults (docs/decisions/0001) --------------------
 CELERY_BROKER_URL = BROKER_URL
+CELERY_IMPORTS = (
+    "workers.lifecycle",
+    "workers.tasks.market",
+    "workers.tasks.ops",
+    "workers.tasks.strategies",
+    "workers.tasks.trading",
+)
+CELERY_TASK_ROUTES = ("workers.queues.route",)
+CELERY_TASK_DEFAULT_QUEUE = "ops"
+CELERY_TASK_DEFAULT_EXCHANGE = ""
+CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
@@ -153,9 +165,11 @@ CELERY_TASK_ACKS_ON_TIMEOUT = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 20_000
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000  # kB
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5
-CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = True
+CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TASK_TIME_LIMIT = 30
 CELERY_TASK_SOFT_TIME_LIMIT = 25
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
@@ -166,6 +180,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 CELERY_BEAT_SCHEDULE: dict[str, Any] = {}  # the timetable lives in rows; see workers/timetable.py
+CELERY_BROKER_TRANSPORT = "workers.transport:Transport" if BROKER_URL.startswith("redis://") else None
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {
         "visibility_timeout": 90,
@@ -180,6 +195,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
     if BROKER_URL.startswith("redis")
     else {"confirm_publish": True}
 )
+TIMETABLE: Final = "workers.timetable.JOBS"
 
 # --- access ---------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "access.User"

@@ -115,6 +115,10 @@ class Book:
         self.woken = {}
         return peaks, rides
 
+    def peaks(self) -> dict[int, float]:
+        """Return the best price of every group of trailing legs by its root leg, and of every woken leg."""
+        return {**self._trails[1].peaks(), **self._trails[-1].peaks(), **self._woken_at}
+
     def _ladder(self, ladder: Ladder, price: float, marks: bool) -> list[Fired]:
         fired, slept = [], []
         for leg_id in ladder.take(price):

@@ -60,7 +60,7 @@ def _fault_of(text: str) -> Fault:
         return Fault.NEGATIVE
     if re.fullmatch(r"[0-9.]+e[+-]?[0-9]+", bare, re.ASCII):
         return Fault.EXPONENT
-    return Fault.TOO_LARGE if bare.isascii() and bare.replace(".", "", 1).isdigit() else Fault.MALFORMED
+    return Fault.TOO_LARGE if _PLAIN.fullmatch(text) else Fault.MALFORMED
 
 
 def is_size(text: str) -> bool:

@@ -126,6 +126,7 @@ class ExitLeg(models.Model):
     trail = PriceField(null=True)
     trail_is_rate = models.BooleanField(default=False)
     due_at = models.DateTimeField(null=True)
+    since = models.DateTimeField(help_text="Prices that arrived before this do not count.")
 
     class Meta:
         ordering = ("id",)

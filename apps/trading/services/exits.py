@@ -44,6 +44,7 @@ class Crossing(NamedTuple):
     peak: str | None  # the best price it depends on
     trade_id: int
     venue_at: str | None  # ISO 8601
+    counts_at: datetime  # when the market was there; a leg made later is not triggered by it
     tick_at: datetime
     seen_at: datetime
 
@@ -90,20 +91,21 @@ _RECORD = """
 WITH lead AS (SELECT epoch FROM journal_lease WHERE name = %(role)s AND epoch = %(epoch)s FOR SHARE),
 seen AS (
     SELECT * FROM unnest(%(legs)s::bigint[], %(prices)s::numeric[], %(peaks)s::numeric[], %(trades)s::bigint[],
-        %(venue)s::timestamptz[], %(ticks)s::timestamptz[], %(seen)s::timestamptz[])
-    AS s(leg_id, price, peak, trade_id, venue_at, tick_at, seen_at)
+        %(venue)s::timestamptz[], %(counts)s::timestamptz[], %(ticks)s::timestamptz[], %(seen)s::timestamptz[])
+    AS s(leg_id, price, peak, trade_id, venue_at, counts_at, tick_at, seen_at)
 ),
 written AS (
     INSERT INTO trading_exit (position_id, leg_id, reason, status, source, actor, note, trigger_price, peak, trade_id,
         venue_at, tick_at, seen_at, late, epoch)
     SELECT l.position_id, l.id, l.kind, 'triggered', %(source)s, '', '', s.price, s.peak, s.trade_id, s.venue_at,
         s.tick_at, s.seen_at, false, %(epoch)s
-    FROM seen s JOIN trading_exitleg l ON l.id = s.leg_id AND l.status = 'live' CROSS JOIN lead
+    FROM seen s JOIN trading_exitleg l ON l.id = s.leg_id AND l.status = 'live' AND s.counts_at >= l.since
+    CROSS JOIN lead
     ORDER BY s.tick_at, l.id
     ON CONFLICT DO NOTHING
-    RETURNING id
+    RETURNING leg_id
 )
-SELECT (SELECT count(*) FROM lead), (SELECT count(*) FROM written)
+SELECT (SELECT count(*) FROM lead), (SELECT coalesce(array_agg(leg_id), '{}') FROM written)
 """
 
 
@@ -111,11 +113,11 @@ class Fenced(Exception):
     """Another process leads by now; what this one wanted to write was not written."""
 
 
-def record_crossings(crossings: Sequence[Crossing], *, fence: Fence, source: str) -> int:
-    """Write one Exit per crossed live leg and return how many are new; a repeat changes nothing. Raises Fenced."""
+def record_crossings(crossings: Sequence[Crossing], *, fence: Fence, source: str) -> set[int]:
+    """Write one Exit per crossed live leg and return the legs it is new for; a repeat changes nothing. Raises Fenced."""
     if not crossings:
-        return 0
-    legs, prices, peaks, trades, venue, ticks, seen = (list(column) for column in zip(*crossings, strict=True))
+        return set()
+    legs, prices, peaks, trades, venue, counts, ticks, seen = (list(column) for column in zip(*crossings, strict=True))
     with connection.cursor() as cursor:
         cursor.execute(
             _RECORD,
@@ -128,6 +130,7 @@ def record_crossings(crossings: Sequence[Crossing], *, fence: Fence, source: str
                 "peaks": peaks,
                 "trades": trades,
                 "venue": venue,
+                "counts": counts,
                 "ticks": ticks,
                 "seen": seen,
             },
@@ -135,7 +138,7 @@ def record_crossings(crossings: Sequence[Crossing], *, fence: Fence, source: str
         leads, written = cursor.fetchone()
     if not leads:
         raise Fenced(f"{fence.role} is led under a later epoch than {fence.epoch}")
-    return int(written)
+    return set(written)
 
 
 _POSITION = (

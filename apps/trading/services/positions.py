@@ -88,7 +88,7 @@ def amend_levels(
             raise Refused(*found)
         live = position.legs.filter(status=LegStatus.LIVE)
         live.filter(kind__in=list(legs)).update(status=LegStatus.CANCELLED)
-        _add_legs(position, wanted, price)
+        _add_legs(position, wanted, price, now)
         position.version += 1
         position.save(update_fields=["version"])
         LevelChange.objects.create(position_id=position.pk, shard=position.instrument.shard)
@@ -114,7 +114,7 @@ def _open(wish: Opening, now: datetime) -> Opened:
     if found:
         raise Refused(*found)
     position = _store(wish, account, instrument, price, paid, line, now)
-    legs = _add_legs(position, wish.legs, reference)
+    legs = _add_legs(position, wish.legs, reference, now)
     LevelChange.objects.create(position_id=position.pk, shard=instrument.shard)
     _record("position.created", position, facts.of_position(position, legs), wish.actor)
     return Opened(position=position, created=True)
@@ -167,7 +167,7 @@ def _store(
     return position
 
 
-def _add_legs(position: Position, legs: Sequence[Leg], price: Decimal) -> list[ExitLeg]:
+def _add_legs(position: Position, legs: Sequence[Leg], price: Decimal, now: datetime) -> list[ExitLeg]:
     """Store legs; one that follows the price starts from the market price, asleep where it has an activation."""
     rows = ExitLeg.objects.bulk_create(
         ExitLeg(
@@ -181,6 +181,7 @@ def _add_legs(position: Position, legs: Sequence[Leg], price: Decimal) -> list[E
             trail=leg.trail,
             trail_is_rate=leg.trail_is_rate,
             due_at=leg.due_at,
+            since=now,
         )
         for leg in legs
     )

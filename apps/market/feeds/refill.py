@@ -1,0 +1,248 @@
+"""How do missed trades come back? A thread asks the venue by REST, for them and for prices while the feed is silent.
+
+Ticks leave in the order of trade ids within one delivery. Trades that the venue shows late, or not at all, are asked
+for again a few times; then the hole is reported as uncovered, never forgotten.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from apps.domain.ticks import Tick
+from apps.market.feeds import ranges
+from apps.market.feeds.base import VenueRest
+from apps.market.feeds.ranges import Range
+from apps.market.feeds.rest import FeedUnavailable
+
+log = logging.getLogger(__name__)
+
+
+class RefillSink(Protocol):
+    """Who takes what the refiller finds, in its thread; `uncovered` also comes in the thread that calls `request`."""
+
+    def refilled(self, ticks: list[Tick]) -> None:
+        """Take trades of one product, oldest first, each marked as refilled."""
+
+    def uncovered(self, symbol: str, first_id: int, last_id: int, reason: str) -> None:
+        """Note that the trades with these ids, both ends included, will not come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefillTimings:
+    """Every limit of the refiller; spans in seconds."""
+
+    linger: float = 0.05  # gathers holes that are declared together, and lets the venue's REST side catch up
+    attempts: int = 8
+    retry_base: float = 0.5
+    retry_cap: float = 30.0
+    max_range: int = 10_000  # trade ids of one hole; what is older is uncovered
+    max_waiting: int = 10_000  # holes nobody has looked at yet
+    page: int = 1000  # trade ids asked for at once
+    poll_every: float = 1.0
+
+
+@dataclass(slots=True)
+class RefillCounters:
+    """What the refiller has counted since it started."""
+
+    requested: int = 0  # trade ids
+    delivered: int = 0
+    uncovered: int = 0
+    asks: int = 0
+    polls: int = 0
+    failures: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Need:
+    """What is missing of one product, when to ask next (monotonic seconds), and how often it was asked in vain."""
+
+    missing: list[Range]
+    ask_at: float
+    failed: int = 0
+
+
+class Refiller:
+    """Fetches declared holes and polls tickers. `request` and `poll` return at once and are safe from any thread."""
+
+    def __init__(
+        self,
+        rest: VenueRest,
+        sink: RefillSink,
+        *,
+        last_trade_id: Callable[[str], int],
+        timings: RefillTimings | None = None,
+    ) -> None:
+        self.counters = RefillCounters()
+        self._rest = rest
+        self._sink = sink
+        self._last_trade_id = last_trade_id
+        self._timings = timings or RefillTimings()
+        self._waiting: deque[tuple[str, int, int]] = deque()
+        self._needs: dict[str, _Need] = {}
+        self._polled: dict[str, int] = {}
+        self._round: deque[str] = deque()
+        self._round_at = 0.0
+        self._symbols: tuple[str, ...] = ()
+        self._is_busy = False
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="feed-refill", daemon=True)
+
+    # -- for any thread ------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def stop(self, timeout: float = 5.0) -> bool:
+        """End the thread and close the REST client; say whether it ended within `timeout` seconds."""
+        self._stopping.set()
+        self._wake.set()
+        self._rest.close()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def request(self, symbol: str, first_id: int, last_id: int) -> None:
+        """Ask for the trades of a hole, both ends included."""
+        self.counters.requested += last_id - first_id + 1
+        if len(self._waiting) >= self._timings.max_waiting:
+            self._give_up(symbol, [(first_id, last_id)], "too many holes are waiting")
+            return
+        self._waiting.append((symbol, first_id, last_id))
+        self._wake.set()
+
+    def poll(self, symbols: Iterable[str]) -> None:
+        """Ask for the last trade of these products every second from now on; none of them ends it."""
+        self._symbols = tuple(symbols)
+        self._wake.set()
+
+    def idle(self) -> bool:
+        """Say whether every hole requested so far is filled or given up."""
+        return not self._waiting and not self._needs and not self._is_busy
+
+    def alive(self) -> bool:
+        """Say whether the thread works; a dead one is a bug whose error is in the log."""
+        return self._thread.is_alive()
+
+    # -- the thread ----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            self._collect()
+            now = time.monotonic()
+            due = next((symbol for symbol, need in self._needs.items() if need.ask_at <= now), None)
+            if due is not None:
+                self._is_busy = True
+                self._fill(due)
+                self._is_busy = False
+            elif not self._poll_next(now):
+                self._wake.wait(self._pause(now))
+
+    def _pause(self, now: float) -> float:
+        moments = [need.ask_at for need in self._needs.values()]
+        if self._symbols:
+            moments.append(self._round_at)
+        return max(min(moments, default=now + 60.0) - now, 0.0)
+
+    def _collect(self) -> None:
+        while self._waiting:
+            symbol, first_id, last_id = self._waiting[0]
+            oldest = max(first_id, last_id - self._timings.max_range + 1)
+            if oldest > first_id:
+                self._give_up(symbol, [(first_id, oldest - 1)], f"more than {self._timings.max_range} trades")
+            need = self._needs.setdefault(symbol, _Need([], time.monotonic() + self._timings.linger))
+            need.missing = ranges.merged([*need.missing, (oldest, last_id)])
+            self._waiting.popleft()  # last, so that `idle` never sees it in neither place
+
+    def _fill(self, symbol: str) -> None:
+        need = self._needs.pop(symbol)
+        page, rest = _first_page(need.missing, self._timings.page)
+        try:
+            self.counters.asks += 1
+            found = [
+                tick for tick in self._rest.trades(symbol, page[0][0], page[-1][1]) if ranges.holds(page, tick.trade_id)
+            ]
+        except FeedUnavailable as failure:
+            self._failed(symbol, need, failure)
+            return
+        if found:
+            self._deliver(found)
+        still = ranges.without(page, [tick.trade_id for tick in found])
+        if still:
+            self._again(symbol, need, still, rest, "the venue does not show these trades")
+        elif rest:
+            self._needs[symbol] = _Need(rest, time.monotonic())
+
+    def _failed(self, symbol: str, need: _Need, failure: FeedUnavailable) -> None:
+        self.counters.failures += 1
+        if self._stopping.is_set():
+            return
+        if failure.permanent:
+            self._give_up(symbol, need.missing, str(failure))
+        else:
+            self._again(symbol, need, need.missing, [], str(failure))
+
+    def _again(self, symbol: str, need: _Need, still: list[Range], rest: list[Range], reason: str) -> None:
+        """Put back what did not come; after the last attempt give it up and go on with the rest."""
+        failed = need.failed + 1
+        if failed >= self._timings.attempts:
+            self._give_up(symbol, still, reason)
+            if rest:
+                self._needs[symbol] = _Need(rest, time.monotonic())
+            return
+        wait = min(self._timings.retry_base * 2.0 ** (failed - 1), self._timings.retry_cap)
+        self._needs[symbol] = _Need(ranges.merged([*still, *rest]), time.monotonic() + wait, failed)
+
+    def _poll_next(self, now: float) -> bool:
+        """Ask for one ticker when a round is due or under way; say whether there was one to ask for."""
+        symbols = self._symbols
+        if not self._round and symbols and now >= self._round_at:
+            self._round.extend(symbols)
+            self._round_at = now + self._timings.poll_every
+        while self._round:
+            symbol = self._round.popleft()
+            if symbol in symbols:
+                self._ask_ticker(symbol)
+                return True
+        return False
+
+    def _ask_ticker(self, symbol: str) -> None:
+        self.counters.polls += 1
+        try:
+            tick = self._rest.ticker(symbol)
+        except FeedUnavailable as failure:
+            self.counters.failures += 1
+            log.info("no ticker of %s: %s", symbol, failure)
+            return
+        known = max(self._polled.get(symbol, 0), self._last_trade_id(symbol))
+        if tick.trade_id > known:
+            self._polled[symbol] = tick.trade_id
+            # The very first price of a product may be hours old: it is shown, and triggers nothing.
+            self._deliver([replace(tick, snapshot=known == 0)])
+
+    def _deliver(self, ticks: list[Tick]) -> None:
+        self.counters.delivered += len(ticks)
+        self._sink.refilled(ticks)
+
+    def _give_up(self, symbol: str, missing: list[Range], reason: str) -> None:
+        for first_id, last_id in missing:
+            self.counters.uncovered += last_id - first_id + 1
+            log.warning("trades %d to %d of %s stay missing: %s", first_id, last_id, symbol, reason)
+            self._sink.uncovered(symbol, first_id, last_id, reason)
+
+
+def _first_page(missing: list[Range], size: int) -> tuple[list[Range], list[Range]]:
+    """Split sorted ranges at `size` ids from the first one: what one question can ask for, and what is left."""
+    end = missing[0][0] + size - 1
+    page = [(first, min(last, end)) for first, last in missing if first <= end]
+    rest = [(max(first, end + 1), last) for first, last in missing if last > end]
+    return page, rest

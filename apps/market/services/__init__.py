@@ -1,0 +1,1 @@
+"""Writing prices: quotes, and what follows from ticks."""

@@ -1,0 +1,180 @@
+"""Reading accounts and what hangs on them: one rule says who sees what, for the API, the gateway and the admin."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db import connection
+from django.db.models import Count, F, Min, Prefetch, QuerySet
+from django.db.models.functions import Coalesce
+
+from apps.domain import numbers
+from apps.domain.sides import Side
+from apps.domain.states import LIVE_EXITS, ExitStatus, PositionStatus
+from apps.journal.models import Event
+from apps.trading.models import Account, Exit, ExitLeg, Position
+
+Caller = AbstractBaseUser | AnonymousUser
+
+
+def for_user(user: Caller) -> QuerySet[Account]:
+    """Return the accounts a person may see: a superuser all, anybody else their own, a stranger none."""
+    if not user.is_authenticated or not user.is_active:
+        return Account.objects.none()
+    return Account.objects.all() if sees_all(user) else Account.objects.filter(owner_id=user.pk)
+
+
+def sees_all(user: Caller) -> bool:
+    """Say whether a person sees everybody's accounts, and what belongs to no account."""
+    return bool(user.is_active and getattr(user, "is_superuser", False))
+
+
+def positions(user: Caller) -> QuerySet[Position]:
+    """Return the positions a person may see, newest first."""
+    rows = Position.objects.select_related("instrument")
+    return rows if sees_all(user) else rows.filter(account__in=for_user(user))
+
+
+def positions_in_full(user: Caller) -> QuerySet[Position]:
+    """Return the positions a person may see with their legs and exits, in three queries however many there are."""
+    ways_out = Prefetch("exits", Exit.objects.select_related("drain").order_by("id"))
+    return positions(user).prefetch_related("legs", ways_out)
+
+
+def exits(user: Caller) -> QuerySet[Exit]:
+    """Return the exits a person may see, newest first."""
+    rows = Exit.objects.select_related("drain", "position__instrument")
+    return rows if sees_all(user) else rows.filter(position__account__in=for_user(user))
+
+
+def events(user: Caller) -> QuerySet[Event]:
+    """Return the events a person may see, newest first; what belongs to no account is for superusers."""
+    rows = Event.objects.all()
+    return rows if sees_all(user) else rows.filter(account_id__in=for_user(user).values("id"))
+
+
+def default_account(user: Caller) -> Account | None:
+    """Return a person's own first account, the one used when none is named."""
+    return Account.objects.filter(owner_id=user.pk).order_by("id").first() if user.is_authenticated else None
+
+
+def of_request(account_id: int, request_key: str) -> Position | None:
+    """Return the position that an earlier request with this key opened on the account, or None."""
+    rows = Position.objects.select_related("instrument")
+    return rows.filter(account_id=account_id, request_key=request_key).first()
+
+
+def legs_at_opening(position: Position) -> list[ExitLeg] | None:
+    """Return the legs a position was opened with, amended since or not; None when the journal no longer knows."""
+    told = Event.objects.filter(subject=f"position:{position.pk}").order_by("id")
+    first = told.filter(kind="position.created").first()
+    if first is None:
+        return None
+    # An event's instant is that of its transaction: what was added in the same one belongs to the opening.
+    last = told.filter(at=first.at, kind__in=("position.created", "position.amended")).last() or first
+    return list(ExitLeg.objects.filter(pk__in=[leg["leg"] for leg in last.payload["legs"]]))
+
+
+def tick_to_close_ms(exit_: Exit) -> float | None:
+    """Return milliseconds from the arrival of the price to the commit of the close; None while it is not done."""
+    committed = exit_.drain.committed_at if exit_.drain else None
+    until = committed or exit_.closed_at
+    if until is None or exit_.status != ExitStatus.DONE:
+        return None
+    return round((until - exit_.tick_at).total_seconds() * 1000, 3)
+
+
+# --- balances -------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """What an account has in one currency, seen by its owner: profits and deposits are positive."""
+
+    currency: str
+    cash: Decimal
+    holdings: Decimal  # open positions at cost, shorts negative
+    fees: Decimal
+    pnl: Decimal  # profit taken, before fees
+    deposits: Decimal
+    unrealised_pnl: Decimal | None  # None when a price is missing
+    equity: Decimal | None
+
+
+_BALANCES = """
+WITH lines AS (
+    SELECT account_id, currency, cash, holdings, fees, pnl, capital FROM trading_balance
+    WHERE account_id = ANY(%(accounts)s)
+    UNION ALL
+    SELECT l.account_id, l.currency, l.cash, l.holdings, l.fees, l.pnl, l.capital FROM trading_ledgerentry l
+    LEFT JOIN trading_balance b ON b.account_id = l.account_id AND b.currency = l.currency
+    WHERE l.account_id = ANY(%(accounts)s) AND l.id > coalesce(b.through, 0)
+)
+SELECT account_id, currency, sum(cash), sum(holdings), sum(fees), -sum(pnl), -sum(capital)
+FROM lines GROUP BY account_id, currency ORDER BY account_id, currency
+"""
+_WORTH = """
+SELECT p.account_id, i.quote_currency, sum(CASE p.side WHEN %(long)s THEN 1 ELSE -1 END * p.remaining * q.price),
+    bool_and(q.price IS NOT NULL)
+FROM trading_position p JOIN market_instrument i ON i.id = p.instrument_id
+LEFT JOIN market_quote q ON q.instrument_id = p.instrument_id
+WHERE p.account_id = ANY(%(accounts)s) AND p.status <> %(closed)s
+GROUP BY p.account_id, i.quote_currency
+"""
+
+
+def balances(account_ids: Iterable[int]) -> dict[int, list[Balance]]:
+    """Return the balances of accounts per currency, from the ledger, with open positions at the latest quotes."""
+    found: dict[int, list[Balance]] = {key: [] for key in account_ids}
+    names = {"accounts": list(found), "long": Side.LONG, "closed": PositionStatus.CLOSED}
+    with connection.cursor() as cursor:
+        cursor.execute(_WORTH, names)
+        worth = {(account, currency): value if known else None for account, currency, value, known in cursor}
+        cursor.execute(_BALANCES, names)
+        for account, currency, cash, holdings, fees, pnl, deposits in cursor:
+            value = worth.get((account, currency), Decimal(0))
+            balance = Balance(
+                currency=currency,
+                cash=cash,
+                holdings=holdings,
+                fees=fees,
+                pnl=pnl,
+                deposits=deposits,
+                unrealised_pnl=None if value is None else numbers.money(value - holdings),
+                equity=None if value is None else numbers.money(cash + value),
+            )
+            found[account].append(balance)
+    return found
+
+
+# --- figures of the whole site --------------------------------------------------------------------------------------
+class Waiting(NamedTuple):
+    """How many exits have not been executed yet, and when the oldest of them was written."""
+
+    count: int
+    oldest: datetime | None
+
+
+def open_positions() -> dict[str, int]:
+    """Return how many positions are open per instrument symbol."""
+    rows = Position.objects.exclude(status=PositionStatus.CLOSED).values_list("instrument__symbol")
+    return dict(rows.annotate(Count("id")).order_by("instrument__symbol"))
+
+
+def exits_by_status() -> dict[str, int]:
+    """Return how many exits there are per status."""
+    return dict(Exit.objects.values_list("status").annotate(Count("id")).order_by("status"))
+
+
+def exits_waiting() -> Waiting:
+    """Return how many exits wait to be executed and since when."""
+    rows = Exit.objects.filter(status__in=LIVE_EXITS).aggregate(count=Count("id"), oldest=Min("recorded_at"))
+    return Waiting(rows["count"], rows["oldest"])
+
+
+def exit_latencies(*, since: datetime, limit: int) -> list[float]:
+    """Return the seconds from tick to commit of the newest exits closed since an instant, in no order."""
+    rows = Exit.objects.filter(status=ExitStatus.DONE, closed_at__gte=since).order_by("-closed_at")
+    spans = rows.annotate(until=Coalesce("drain__committed_at", "closed_at")).values_list(F("until") - F("tick_at"))
+    return [span.total_seconds() for (span,) in spans[:limit]]

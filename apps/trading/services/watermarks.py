@@ -1,0 +1,26 @@
+"""Writing the best prices that trailing and break-even legs have seen: in batches, never per tick."""
+
+from collections.abc import Mapping
+
+from django.db import connection
+
+_PEAKS = """
+UPDATE trading_watermark w SET peak = v.peak, rides = NULL
+FROM unnest(%s::bigint[], %s::numeric[]) AS v(leg_id, peak) WHERE w.leg_id = v.leg_id
+"""
+_RIDES = """
+UPDATE trading_watermark w SET rides = v.rides
+FROM unnest(%s::bigint[], %s::bigint[]) AS v(leg_id, rides) WHERE w.leg_id = v.leg_id
+"""
+
+
+def write(peaks: Mapping[int, float], rides: Mapping[int, int]) -> None:
+    """Write peaks by root leg, and which former root rides which leg from now on.
+
+    A float's shortest form is the exact price, because prices carry at most 15 digits.
+    """
+    with connection.cursor() as cursor:
+        if rides:
+            cursor.execute(_RIDES, [list(rides), list(rides.values())])
+        if peaks:
+            cursor.execute(_PEAKS, [list(peaks), [repr(peak) for peak in peaks.values()]])

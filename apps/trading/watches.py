@@ -1,0 +1,139 @@
+"""What the listeners must watch: the live legs, all of them at a start and the changed ones ever after."""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from django.db import connection, transaction
+
+from apps.domain.book import Watch
+from apps.domain.legs import LegKind
+
+_LIVE = """
+SELECT l.id, l.instrument_id, l.kind, p.side = 'long', l.level::float8, l.activation::float8, l.trail::float8,
+    l.trail_is_rate
+FROM trading_exitleg l JOIN trading_position p ON p.id = l.position_id
+JOIN market_instrument i ON i.id = l.instrument_id AND i.shard = %s
+WHERE l.status = 'live' AND l.kind <> 'time_stop'
+    AND NOT EXISTS (SELECT 1 FROM trading_exit e WHERE e.leg_id = l.id AND e.status IN ('triggered', 'claimed'))
+"""
+_CHUNK = 20_000
+_FOLLOW = """
+SELECT i.id, i.symbol, coalesce(q.trade_id, 0)
+FROM market_instrument i LEFT JOIN market_quote q ON q.instrument_id = i.id
+WHERE i.shard = %s AND (i.enabled OR EXISTS (
+    SELECT 1 FROM trading_exitleg l WHERE l.instrument_id = i.id AND l.status = 'live'))
+ORDER BY i.symbol
+"""
+_MARKS = """
+SELECT w.leg_id, w.peak::float8, w.rides FROM trading_watermark w
+"""
+_CHANGED = """
+SELECT id, position_id, shard FROM trading_levelchange
+WHERE id > %s OR id = ANY(%s::bigint[]) ORDER BY id LIMIT %s
+"""
+_LEGS = """
+SELECT l.id, l.instrument_id, l.kind, p.side = 'long', l.level::float8, l.activation::float8, l.trail::float8,
+    l.trail_is_rate,
+    l.status = 'live' AND l.kind <> 'time_stop' AND NOT EXISTS (
+        SELECT 1 FROM trading_exit e WHERE e.leg_id = l.id AND e.status IN ('triggered', 'claimed')),
+    l.since, (
+        WITH RECURSIVE chain AS (
+            SELECT w.leg_id, w.peak, w.rides FROM trading_watermark w WHERE w.leg_id = l.id
+            UNION ALL SELECT w.leg_id, w.peak, w.rides FROM trading_watermark w JOIN chain c ON w.leg_id = c.rides
+        ) SELECT array[leg_id::numeric, peak]::float8[] FROM chain WHERE rides IS NULL)
+FROM trading_exitleg l JOIN trading_position p ON p.id = l.position_id
+WHERE l.position_id = ANY(%s::bigint[])
+"""
+
+
+class Changed(NamedTuple):
+    """One leg of a changed position: whether it is to be watched, since when, and how."""
+
+    instrument_id: int
+    live: bool
+    since: datetime
+    watch: Watch
+
+
+def live(shard: int) -> Iterator[tuple[int, Watch]]:
+    """Yield every leg to watch on a shard with its instrument's id; made for a million of them.
+
+    Legs whose exit waits to be executed are left out: they come back by a change if it comes to nothing.
+    """
+    marks = _Marks()
+    with transaction.atomic(), connection.chunked_cursor() as cursor:
+        cursor.execute(_LIVE, [shard])
+        while rows := cursor.fetchmany(_CHUNK):
+            for id_, instrument_id, kind, is_long, level, activation, trail, is_rate in rows:
+                root, peak = marks.of(id_) if kind in _MARKED else (None, None)
+                sign = 1 if is_long else -1
+                yield instrument_id, Watch(id_, sign, kind, level, activation, trail, is_rate, peak, root)
+
+
+def instruments(shard: int) -> list[tuple[int, str, int]]:
+    """Return (id, symbol, last trade id known) of what a shard follows: what is enabled, and what still has exits."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FOLLOW, [shard])
+        return list(cursor)
+
+
+def newest_change() -> int:
+    """Return the number of the newest change; take it before reading the live legs, so that nothing falls between."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(max(id), 0) FROM trading_levelchange")
+        return int(cursor.fetchone()[0])
+
+
+def changed(after: int, also: Sequence[int], limit: int) -> list[tuple[int, int, int]]:
+    """Return (number, position id, shard) of the changes after a number, and of earlier numbers that were missing."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CHANGED, [after, list(also), limit])
+        return list(cursor)
+
+
+def positions_of(leg_ids: Collection[int]) -> set[int]:
+    """Return the positions that legs belong to."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT position_id FROM trading_exitleg WHERE id = ANY(%s::bigint[])", [list(leg_ids)])
+        return {position_id for (position_id,) in cursor}
+
+
+def legs_of(position_ids: Sequence[int]) -> list[Changed]:
+    """Return every leg of these positions as it is now."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LEGS, [list(position_ids)])
+        rows = cursor.fetchall()
+    found = []
+    for id_, instrument_id, kind, is_long, level, activation, trail, is_rate, is_live, since, mark in rows:
+        root, peak = (int(mark[0]), mark[1]) if mark else (None, None)
+        watch = Watch(id_, 1 if is_long else -1, kind, level, activation, trail, is_rate, peak, root)
+        found.append(Changed(instrument_id, is_live, since.astimezone(UTC), watch))
+    return found
+
+
+_MARKED = (LegKind.TRAILING_STOP, LegKind.BREAK_EVEN)
+
+
+class _Marks:
+    """Finds the root and peak of a leg by following whom it rides with."""
+
+    def __init__(self) -> None:
+        self._peaks: dict[int, float | None] = {}
+        self._rides: dict[int, int] = {}
+        with connection.cursor() as cursor:
+            cursor.execute(_MARKS)
+            for leg_id, peak, rides in cursor:
+                if rides is None:
+                    self._peaks[leg_id] = peak
+                else:
+                    self._rides[leg_id] = rides
+
+    def of(self, leg_id: int) -> tuple[int, float | None]:
+        root, path = leg_id, []
+        while root in self._rides:
+            path.append(root)
+            root = self._rides[root]
+        for node in path:
+            self._rides[node] = root
+        return root, self._peaks.get(root)

@@ -1,0 +1,105 @@
+"""Crossings on their way out: durable in the table first, then one ring of the bell."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from django.db import Error, connection
+
+from apps.trading.services import exits
+from apps.trading.services.exits import Crossing
+from workers.listener.leader import Leadership
+
+log = logging.getLogger(__name__)
+
+_RETRY = 0.05  # seconds after a database error
+
+
+class Emitter:
+    """Keeps crossings until they are rows. A standby keeps them too, and writes them when it takes over."""
+
+    def __init__(self, leadership: Leadership, ring: Callable[[], None]) -> None:
+        self.written = 0
+        self._leadership = leadership
+        self._ring = ring
+        self._pending: dict[int, Crossing] = {}
+        self._doubtful: set[int] = set()
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._stopping = threading.Event()
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def put(self, crossings: Sequence[Crossing]) -> None:
+        """Take crossings from any thread; the first of a leg counts."""
+        with self._lock:
+            for crossing in crossings:
+                self._pending.setdefault(crossing.leg_id, crossing)
+            self._idle.clear()
+        self._wake.set()
+
+    def forget(self, leg_ids: Iterable[int]) -> None:
+        """Drop crossings of legs that are done with."""
+        with self._lock:
+            for leg_id in leg_ids:
+                self._pending.pop(leg_id, None)
+
+    def take_doubtful(self) -> set[int]:
+        """Return and forget the legs whose crossing was not written: they are to be read again."""
+        if not self._doubtful:
+            return set()
+        with self._lock:
+            doubtful, self._doubtful = self._doubtful, set()
+        return doubtful
+
+    def settle(self, timeout: float) -> bool:
+        """Wait until everything taken so far is written; a quote must not claim a trade whose exits could be lost."""
+        return not self._pending or self._idle.wait(timeout)
+
+    def run(self) -> None:
+        """Write crossings as they come, until stopped."""
+        while not self._stopping.is_set():
+            self._wake.wait(0.1)
+            self._wake.clear()
+            if self._pending and self._leadership.leads.is_set():
+                self._flush()
+        connection.close()
+
+    def stop(self) -> None:
+        """Stop after what is being written."""
+        self._stopping.set()
+        self._wake.set()
+
+    def _flush(self) -> None:
+        with self._lock:
+            batch = list(self._pending.values())
+        try:
+            written = exits.record_crossings(batch, fence=self._leadership.fence, source="listener")
+        except exits.Fenced as error:
+            log.warning("crossings kept: %s", error)
+            self._leadership.lost()
+            return
+        except Error as error:
+            log.warning("crossings kept, the database did not take them: %s", str(error).strip())
+            connection.close()
+            time.sleep(_RETRY)
+            self._wake.set()
+            return
+        if written:
+            self._ring()
+        self._done(batch, written)
+
+    def _done(self, batch: Sequence[Crossing], written: set[int]) -> None:
+        self.written += len(written)
+        with self._lock:
+            for crossing in batch:
+                if self._pending.get(crossing.leg_id) is crossing:
+                    del self._pending[crossing.leg_id]
+                if crossing.leg_id not in written:
+                    self._doubtful.add(crossing.leg_id)
+            if not self._pending:
+                self._idle.set()

@@ -1,0 +1,191 @@
+"""The heart of the listener: every tick is compared with the nearest levels, every crossing handed on at once."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from apps.domain.book import Book, Fired, Watch
+from apps.domain.ticks import Tick
+from apps.market.feeds.base import FeedState, FeedStatus
+from apps.trading.services.exits import Crossing
+from apps.trading.watches import Changed
+from workers.listener.tape import Tape, from_ns
+
+
+class Watcher:
+    """Keeps the tapes of a shard, compares ticks with levels and hands crossings to `emit`.
+
+    `tick` runs in the receive thread and takes no lock unless a level is crossed, woken or trailed. Levels change
+    under the lock from other threads; a level that arrives is compared with the ticks since it was made.
+    """
+
+    def __init__(self, emit: Callable[[Sequence[Crossing]], None], gap: Callable[[str, int, int], None]) -> None:
+        self.tapes: dict[str, Tape] = {}
+        self.by_id: dict[int, Tape] = {}
+        self.ticks = 0
+        self.refusals: dict[str, str] = {}
+        self.status = FeedState(status=FeedStatus.DOWN, reason="not started", session=0, at_ns=0)
+        self.lost_trades = 0
+        self._emit = emit
+        self._gap = gap
+        self._lock = threading.Lock()
+
+    # -- from the feed -----------------------------------------------------------------------------------------------
+
+    def tick(self, tick: Tick) -> None:
+        """Compare one accepted print with the levels of its instrument."""
+        tape = self.tapes[tick.symbol]
+        tape.ring.append(tick)
+        self.ticks += 1
+        book = tape.book
+        if book.low < tick.price < book.high or tick.snapshot:
+            return
+        self._cross(tape, tick)
+
+    def heard(self, symbol: str, received_ns: int) -> None:
+        """Note that the feed of this product is alive."""
+        tape = self.tapes.get(symbol)
+        if tape is not None:
+            tape.heard_ns = received_ns
+
+    def gap(self, symbol: str, first_id: int, last_id: int) -> None:
+        """Have the missing trades fetched."""
+        self._gap(symbol, first_id, last_id)
+
+    def state(self, state: FeedState) -> None:
+        """Remember how the feed is doing."""
+        self.status = state
+
+    def refused(self, symbol: str, reason: str) -> None:
+        """Remember that the venue does not deliver a product."""
+        self.refusals[symbol] = reason
+
+    # -- from the refiller -------------------------------------------------------------------------------------------
+
+    def refilled(self, ticks: Sequence[Tick]) -> None:
+        """Compare late trades, oldest first, with the levels; then the newest price again, for what they moved."""
+        for tick in ticks:
+            tape = self.tapes.get(tick.symbol)
+            if tape is None:
+                continue
+            last = tape.last()
+            if last is None or tick.trade_id > last.trade_id:
+                self.tick(tick)
+            else:
+                tape.refilled.append(tick)
+                self._cross(tape, tick)
+        for tape in {self.tapes[tick.symbol] for tick in ticks if tick.symbol in self.tapes}:
+            last = tape.last()
+            if last is not None and not last.snapshot:
+                self._cross(tape, last)
+
+    def uncovered(self, symbol: str, first_id: int, last_id: int, reason: str) -> None:
+        """Count trades that the venue will not give us any more."""
+        del symbol, reason
+        self.lost_trades += last_id - first_id + 1
+
+    # -- from the level threads --------------------------------------------------------------------------------------
+
+    def follow(self, symbol: str, instrument_id: int) -> Tape:
+        """Keep a tape for an instrument."""
+        tape = self.tapes.get(symbol) or Tape(symbol, instrument_id)
+        self.by_id[instrument_id] = tape
+        self.tapes[symbol] = tape
+        return tape
+
+    def load(self, watches: Iterable[tuple[int, Watch]]) -> int:
+        """Fill the books at a start; return how many legs are watched."""
+        groups: dict[int, list[Watch]] = {}
+        for instrument_id, watch in watches:
+            groups.setdefault(instrument_id, []).append(watch)
+        with self._lock:
+            for instrument_id, group in groups.items():
+                if instrument_id in self.by_id:
+                    self.by_id[instrument_id].book.load(group)
+        return sum(len(tape.book) for tape in self.by_id.values())
+
+    def change(self, legs: Iterable[Changed]) -> None:
+        """Take in legs that changed: watch those that are live, forget the others."""
+        for leg in legs:
+            tape = self.by_id.get(leg.instrument_id)
+            if tape is None:
+                continue
+            if leg.live:
+                self._arrive(tape, leg)
+            else:
+                with self._lock:
+                    tape.book.discard(leg.watch.leg_id)
+
+    def marks(self) -> tuple[dict[int, float], dict[int, int]]:
+        """Return and forget the watermarks that moved: peaks by root leg, and who rides with whom."""
+        peaks: dict[int, float] = {}
+        rides: dict[int, int] = {}
+        with self._lock:
+            for tape in self.tapes.values():
+                moved, merged = tape.book.collect()
+                peaks |= moved
+                rides |= merged
+        return peaks, rides
+
+    def roots(self) -> dict[int, float]:
+        """Return every peak by its root leg: what a new leader writes before it goes on."""
+        with self._lock:
+            return {leg: peak for tape in self.tapes.values() for leg, peak in tape.book.peaks().items()}
+
+    def _cross(self, tape: Tape, tick: Tick) -> None:
+        with self._lock:
+            fired = tape.book.cross(tick.price, marks=not tick.off_market)
+        if fired:
+            self._emit(crossings(tape, tick, fired))
+
+    def _arrive(self, tape: Tape, leg: Changed) -> None:
+        found: Sequence[Crossing] = ()
+        with self._lock:
+            if leg.watch.leg_id in tape.book:
+                return
+            watch, found, seen = _replay(tape, leg)
+            if not found:
+                tape.book.add(watch)
+                for tick in tape.newer_than(seen):
+                    if not tick.snapshot:
+                        found = [*found, *crossings(tape, tick, tape.book.cross(tick.price, marks=not tick.off_market))]
+        if found:
+            self._emit(found)
+
+
+def crossings(tape: Tape, tick: Tick, fired: Iterable[Fired]) -> list[Crossing]:
+    """Write down which legs a tick triggered, with everything a locked row needs to decide again."""
+    tick_at, seen_at, counts_at = from_ns(tick.received_ns), from_ns(time.time_ns()), tape.market_time(tick)
+    return [
+        Crossing(
+            leg_id=hit.leg_id,
+            price=tick.text,
+            peak=None if hit.peak is None else repr(hit.peak),
+            trade_id=tick.trade_id,
+            venue_at=tick.venue_time or None,
+            counts_at=counts_at,
+            tick_at=tick_at,
+            seen_at=seen_at,
+        )
+        for hit in fired
+    ]
+
+
+def _replay(tape: Tape, leg: Changed) -> tuple[Watch, list[Crossing], Tick | None]:
+    """Compare one leg with the ticks since it was made; return it as it is now, its crossing, and the last tick seen."""
+    book, last = Book(), tape.last()
+    book.add(leg.watch)
+    for tick in _until(tape.since(leg.since), last):
+        if not tick.snapshot and not book.low < tick.price < book.high:
+            fired = book.cross(tick.price, marks=not tick.off_market)
+            if fired:
+                return leg.watch, crossings(tape, tick, fired), last
+    peak = next(iter(book.collect()[0].values()), leg.watch.peak)
+    return leg.watch._replace(peak=peak), [], last
+
+
+def _until(ticks: Iterable[Tick], last: Tick | None) -> Iterable[Tick]:
+    for tick in ticks:
+        yield tick
+        if tick is last:
+            return

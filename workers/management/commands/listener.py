@@ -1,0 +1,28 @@
+"""Run the tick listener of one shard: prices in, exits out."""
+
+import signal
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from workers import bell
+from workers.listener.process import Listener
+
+
+class Command(BaseCommand):
+    """`manage.py listener --shard 0`; start it twice for a hot standby."""
+
+    help = "Turn the ticks of one shard's instruments into exits. A second one stands by and takes over."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the shard."""
+        parser.add_argument("--shard", type=int, default=0, help="which shard of instruments (default 0)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Listen until a signal."""
+        listener = Listener(options["shard"], bell.ring)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: listener.stop())
+        status = listener.run()
+        if status:
+            raise SystemExit(status)

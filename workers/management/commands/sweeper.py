@@ -1,0 +1,21 @@
+"""Run the sweeper: the second look at every exit, without Celery and without Redis."""
+
+import signal
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from workers.sweeper import Sweeper
+
+
+class Command(BaseCommand):
+    """`manage.py sweeper`; start it twice for a standby."""
+
+    help = "Every second: execute exits nobody executed, find those nobody wrote, write time stops that are due."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Sweep until a signal."""
+        sweeper = Sweeper()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: sweeper.stop())
+        sweeper.run()
