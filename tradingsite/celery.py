@@ -4,7 +4,12 @@ import os
 
 from celery import Celery
 
+from workers import queues
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradingsite.settings")
 
 app = Celery("tradingsite")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.task_queues = queues.QUEUES
+# Whoever asks for the current application, in whatever thread of this process, means this one.
+app.set_default()

@@ -195,7 +195,6 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
     if BROKER_URL.startswith("redis")
     else {"confirm_publish": True}
 )
-TIMETABLE: Final = "workers.timetable.JOBS"
 
 # --- access ---------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "access.User"
@@ -206,6 +205,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 # --- market ---------------------------------------------------------------------------------------------------------
+SIMULATE: Final = DEMO and not env.text("COINBASE_WS_URL")  # `up` starts the simulated exchange
 COINBASE_WS_URL: Final = env.url("COINBASE_WS_URL", "wss://ws-feed.exchange.coinbase.com", ("ws", "wss"))
 COINBASE_REST_URL: Final = env.url("COINBASE_REST_URL", "https://api.exchange.coinbase.com", ("http", "https"))
 INSTRUMENTS: Final = env.names("INSTRUMENTS", "BTC-USD,ETH-USD,SOL-USD,XRP-USD,ADA-USD,DOGE-USD,LTC-USD,LINK-USD")
@@ -240,16 +240,31 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["apps.web.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "EXCEPTION_HANDLER": "apps.web.problems.handler",
+    "DEFAULT_METADATA_CLASS": None,
+    "URL_FORMAT_OVERRIDE": None,
     "COERCE_DECIMAL_TO_STRING": True,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Trading site",
+    "DESCRIPTION": "Positions that are left by their stops and targets, never missed, never doubled, never silent. "
+    "Decimals are strings, times are ISO 8601 with offset, problems follow RFC 9457.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "SideWord": "apps.domain.sides.Side",
+        "LegKindWord": "apps.domain.legs.LegKind",
+        "ExitReasonWord": "apps.domain.legs.ExitReason",
+        "PositionStatusWord": "apps.domain.states.PositionStatus",
+        "LegStatusWord": "apps.domain.states.LegStatus",
+        "ExitStatusWord": "apps.domain.states.ExitStatus",
+    },
 }
 UNFOLD = {"SITE_TITLE": "Trading site", "SITE_HEADER": "Trading site", "SITE_SYMBOL": "candlestick_chart"}
 

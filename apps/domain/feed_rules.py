@@ -1,7 +1,7 @@
 """Which numbers of a venue are believed, and which prints are too far from the market to move a trailing mark."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from math import inf
@@ -12,6 +12,8 @@ CEILING = 1e15
 LONGEST = 48  # characters; padding zeros are allowed up to here
 
 _PLAIN = re.compile(r"(0|[1-9][0-9]*)(?:\.([0-9]+))?", re.ASCII)
+_SHORT = MAX_DECIMALS + 2
+_is_plain = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?", re.ASCII).fullmatch
 _SPECIAL = frozenset({"nan", "inf", "infinity"})
 
 
@@ -38,6 +40,11 @@ class PriceRefused(ValueError):
 
 def read_price(text: str) -> float:
     """Return the positive price a text spells in plain ASCII digits. Raises PriceRefused."""
+    # The common case: so short that neither digits nor decimals can be too many.
+    if len(text) <= _SHORT and _is_plain(text):
+        price = float(text)
+        if price > 0.0:
+            return price
     match = _PLAIN.fullmatch(text) if len(text) <= LONGEST else None
     if match is None:
         raise PriceRefused(_fault_of(text), text)
@@ -65,7 +72,7 @@ def _fault_of(text: str) -> Fault:
 
 def is_size(text: str) -> bool:
     """Say whether a text spells a quantity that is not negative, in plain ASCII digits."""
-    return len(text) <= LONGEST and _PLAIN.fullmatch(text) is not None
+    return len(text) <= LONGEST and _is_plain(text) is not None
 
 
 def band_around(price: float, rate: float) -> tuple[float, float]:
@@ -96,6 +103,21 @@ def is_away(price: float, reference: float, rate: float) -> bool:
 def is_outside(price: float, bid: float, ask: float, rate: float) -> bool:
     """Say whether a price is more than `rate` below the bid or above the ask; a little outside is normal."""
     return price < bid * (1.0 - rate) or price > ask * (1.0 + rate)
+
+
+def lonely(prices: Sequence[float], reference: float, rate: float) -> list[bool]:
+    """Say of each price whether it is more than `rate` away from the prices around it, two on either side.
+
+    Fewer than three prices are judged beside `reference`, the market's price (0 when unknown); a price with nothing to
+    confirm it is lonely.
+    """
+    verdicts = []
+    for index, price in enumerate(prices):
+        around = list(prices[max(0, index - 2) : index + 3])
+        if len(around) < 3 and reference:
+            around.append(reference)
+        verdicts.append(len(around) < 2 or any(is_away(price, middle, rate) for middle in middles(around)))
+    return verdicts
 
 
 def instant_ns(text: str) -> int | None:

@@ -26,7 +26,9 @@ FROM (
 # any after half a minute, so what is older than this can no longer be joined by an earlier line.
 _SETTLED = "2 minutes"
 _CARRY = """
-WITH target AS (SELECT coalesce(max(id), 0) AS id FROM trading_ledgerentry WHERE recorded_at < now() - interval %(settled)s)
+WITH target AS (
+    SELECT coalesce(max(id), 0) AS id FROM trading_ledgerentry WHERE recorded_at < now() - interval %(settled)s
+)
 INSERT INTO trading_balance AS b (account_id, currency, through, cash, holdings, fees, pnl, capital)
 SELECT l.account_id, l.currency, (SELECT id FROM target), sum(l.cash), sum(l.holdings), sum(l.fees), sum(l.pnl),
     sum(l.capital)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import connection
@@ -15,7 +15,7 @@ from apps.domain import numbers
 from apps.domain.sides import Side
 from apps.domain.states import LIVE_EXITS, ExitStatus, PositionStatus
 from apps.journal.models import Event
-from apps.trading.models import Account, Exit, ExitLeg, Position
+from apps.trading.models import Account, Exit, Position
 
 Caller = AbstractBaseUser | AnonymousUser
 
@@ -67,17 +67,6 @@ def of_request(account_id: int, request_key: str) -> Position | None:
     return rows.filter(account_id=account_id, request_key=request_key).first()
 
 
-def legs_at_opening(position: Position) -> list[ExitLeg] | None:
-    """Return the legs a position was opened with, amended since or not; None when the journal no longer knows."""
-    told = Event.objects.filter(subject=f"position:{position.pk}").order_by("id")
-    first = told.filter(kind="position.created").first()
-    if first is None:
-        return None
-    # An event's instant is that of its transaction: what was added in the same one belongs to the opening.
-    last = told.filter(at=first.at, kind__in=("position.created", "position.amended")).last() or first
-    return list(ExitLeg.objects.filter(pk__in=[leg["leg"] for leg in last.payload["legs"]]))
-
-
 def tick_to_close_ms(exit_: Exit) -> float | None:
     """Return milliseconds from the arrival of the price to the commit of the close; None while it is not done."""
     committed = exit_.drain.committed_at if exit_.drain else None
@@ -127,7 +116,7 @@ GROUP BY p.account_id, i.quote_currency
 def balances(account_ids: Iterable[int]) -> dict[int, list[Balance]]:
     """Return the balances of accounts per currency, from the ledger, with open positions at the latest quotes."""
     found: dict[int, list[Balance]] = {key: [] for key in account_ids}
-    names = {"accounts": list(found), "long": Side.LONG, "closed": PositionStatus.CLOSED}
+    names: dict[str, Any] = {"accounts": list(found), "long": Side.LONG, "closed": PositionStatus.CLOSED}
     with connection.cursor() as cursor:
         cursor.execute(_WORTH, names)
         worth = {(account, currency): value if known else None for account, currency, value, known in cursor}
@@ -152,7 +141,7 @@ def balances(account_ids: Iterable[int]) -> dict[int, list[Balance]]:
 class Waiting(NamedTuple):
     """How many exits have not been executed yet, and when the oldest of them was written."""
 
-    count: int
+    exits: int
     oldest: datetime | None
 
 

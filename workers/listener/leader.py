@@ -13,12 +13,8 @@ _TRY_EVERY = 0.1
 _RENEW_EVERY = 5  # rounds between two renewals
 
 
-class Usurped(Exception):
-    """Another process led in between: what this one remembers of watermarks is no longer the truth."""
-
-
 class Leadership:
-    """Tries to lead a role, and says whether it does. Run `run` in a thread of its own: the lock lives on its connection."""
+    """Tries to lead a role, and says whether it does. `run` needs a thread of its own: the lock is its connection's."""
 
     def __init__(self, role: str) -> None:
         self.role = role
@@ -51,7 +47,7 @@ class Leadership:
         self._stopping.set()
 
     def lost(self) -> None:
-        """Say that a write was refused because somebody else leads."""
+        """Say that somebody else led: what this process remembers of watermarks is no longer the truth."""
         self.usurped.set()
         self.leads.clear()
 

@@ -148,7 +148,8 @@ class Watcher:
                 tape.book.add(watch)
                 for tick in tape.newer_than(seen):
                     if not tick.snapshot:
-                        found = [*found, *crossings(tape, tick, tape.book.cross(tick.price, marks=not tick.off_market))]
+                        fired = tape.book.cross(tick.price, marks=not tick.off_market)
+                        found = [*found, *crossings(tape, tick, fired)]
         if found:
             self._emit(found)
 
@@ -172,7 +173,7 @@ def crossings(tape: Tape, tick: Tick, fired: Iterable[Fired]) -> list[Crossing]:
 
 
 def _replay(tape: Tape, leg: Changed) -> tuple[Watch, list[Crossing], Tick | None]:
-    """Compare one leg with the ticks since it was made; return it as it is now, its crossing, and the last tick seen."""
+    """Compare one leg with the ticks since it was made; return it as it is now, its crossing, the last tick seen."""
     book, last = Book(), tape.last()
     book.add(leg.watch)
     for tick in _until(tape.since(leg.since), last):

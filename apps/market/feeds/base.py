@@ -173,5 +173,9 @@ class Feed(ABC):
         """Return the newest trade id seen of a product, 0 when none."""
 
     @abstractmethod
+    def last_price(self, symbol: str) -> float:
+        """Return the last believed price of a product, 0 when none."""
+
+    @abstractmethod
     def rest(self) -> VenueRest:
         """Return a new client of the venue's REST interface; the caller closes it."""

@@ -99,6 +99,7 @@ class CoinbaseFeed(Feed):
         self._decode = msgspec.json.Decoder(_Ticker | _Heartbeat | _Subscriptions | _Error).decode
         self._subscriptions = Subscriptions(timings=config.timings, batch=config.batch)
         self._send: Callable[[str], None] | None = None
+        self._send_at = 0.0
         self._session = FeedSession(config, self, self.counters, sink.state)
         self.add_products(config.products)
 
@@ -142,6 +143,10 @@ class CoinbaseFeed(Feed):
         """Return the newest trade id seen of a product, 0 when none."""
         return self._gate.last_trade_id(symbol)
 
+    def last_price(self, symbol: str) -> float:
+        """Return the last believed price of a product, 0 when none."""
+        return self._gate.last_price(symbol)
+
     def rest(self) -> VenueRest:
         """Return a new client of the venue's REST interface; the caller closes it."""
         return CoinbaseRest(self.config.rest_url)
@@ -178,18 +183,25 @@ class CoinbaseFeed(Feed):
 
     def work(self) -> float:
         """Send the next subscribe or unsubscribe message; return the seconds until the next call. May raise Dropped."""
-        send, timings = self._send, self.config.timings
+        send, now = self._send, time.monotonic()
         if send is None:
             return _IDLE  # the session nudges when it opens
+        if now < self._send_at:
+            return self._send_at - now
+        message = self._next_message(now)
+        if not message:
+            return self.config.timings.watch_every
+        self._send_at = now + self.config.timings.frame_spacing
+        send(message)
+        return self.config.timings.frame_spacing
+
+    def _next_message(self, now: float) -> str:
         if leaving := self._subscriptions.next_leaving():
-            send(_frame("unsubscribe", leaving))
-            return timings.frame_spacing
-        chosen, unanswered = self._subscriptions.next_batch(time.monotonic())
+            return _frame("unsubscribe", leaving)
+        chosen, unanswered = self._subscriptions.next_batch(now)
         for symbol in unanswered:
             self.sink.refused(symbol, "the venue does not answer the subscription")
-        if chosen:
-            send(_frame("subscribe", chosen))
-        return timings.frame_spacing
+        return _frame("subscribe", chosen) if chosen else ""
 
     # -- messages that are not tickers ---------------------------------------------------------------------------
 

@@ -173,7 +173,7 @@ def _tick(symbol: str, trade: _Trade, received_ns: int) -> Tick | None:
         side=_TAKER_OF_MAKER.get(trade.side, ""),
         bid="",
         ask="",
-        venue_time=trade.time,
+        venue_time=trade.time if feed_rules.instant_ns(trade.time) is not None else "",
         received_ns=received_ns,
         refilled=True,
     )

@@ -107,12 +107,26 @@ class Gate:
         product = self._products.get(symbol)
         return max(product.next_id - 1, 0) if product else 0
 
+    def last_price(self, symbol: str) -> float:
+        """Return the last believed price of a product, 0 when none."""
+        product = self._products.get(symbol)
+        return product.price if product else 0.0
+
     def take(self, item: Print, received_ns: int) -> None:
         """Judge one print; hand it to the sink when it is news, or marked as a snapshot when it is an old one."""
         product = self._products.get(item.symbol)
         if product is None:
             self._counters.unknown_product += 1
             return
+        price = product.price
+        if item.price != product.text:
+            # First of all: of a message whose price cannot be read, its numbering is not believed either. The trade
+            # then shows as a hole, and the refill brings its true price.
+            try:
+                price = feed_rules.read_price(item.price)
+            except PriceRefused as refusal:
+                self._counters.rejected[refusal.fault] += 1
+                return
         trade_id, snapshot = item.trade_id, False
         if trade_id != product.next_id or item.sequence < product.sequence or product.awaits_first:
             verdict = self._place(product, item, received_ns)
@@ -122,8 +136,10 @@ class Gate:
         product.next_id = trade_id + 1
         product.sequence = item.sequence
         product.venue_time = item.venue_time
-        if (item.price != product.text or product.doubted) and not self._believes(product, item.price):
-            return
+        if price != product.price or product.doubted:
+            if not self._believes(product, price):
+                return
+            product.text, product.price = item.price, price
         self._hand_on(self._tick(product, item, received_ns, snapshot))
 
     def _tick(self, product: _Product, item: Print, received_ns: int, snapshot: bool) -> Tick:
@@ -234,17 +250,11 @@ class Gate:
 
     # -- numbers -------------------------------------------------------------------------------------------------
 
-    def _believes(self, product: _Product, text: str) -> bool:
-        try:
-            price = feed_rules.read_price(text)
-        except PriceRefused as refusal:
-            self._counters.rejected[refusal.fault] += 1
-            return False
+    def _believes(self, product: _Product, price: float) -> bool:
         if not product.price_low < price < product.price_high and not self._is_confirmed(product, price):
             self._counters.rejected[Fault.JUMP] += 1
             return False
         product.doubted.clear()
-        product.text, product.price = text, price
         product.price_low, product.price_high = feed_rules.band_around(price, self._rules.jump_band)
         return True
 

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from apps.domain import feed_rules
 from apps.domain.ticks import Tick
 from apps.market.feeds import ranges
 from apps.market.feeds.base import VenueRest
@@ -45,6 +46,7 @@ class RefillTimings:
     max_waiting: int = 10_000  # holes nobody has looked at yet
     page: int = 1000  # trade ids asked for at once
     poll_every: float = 1.0
+    mark_band: float = 0.01  # a rate: further than this from the prices around it a trade moves no trailing mark
 
 
 @dataclass(slots=True)
@@ -77,16 +79,18 @@ class Refiller:
         sink: RefillSink,
         *,
         last_trade_id: Callable[[str], int],
+        last_price: Callable[[str], float] | None = None,
         timings: RefillTimings | None = None,
     ) -> None:
         self.counters = RefillCounters()
         self._rest = rest
         self._sink = sink
         self._last_trade_id = last_trade_id
+        self._last_price = last_price or _unknown_price
         self._timings = timings or RefillTimings()
         self._waiting: deque[tuple[str, int, int]] = deque()
         self._needs: dict[str, _Need] = {}
-        self._polled: dict[str, int] = {}
+        self._polled: dict[str, tuple[int, float]] = {}
         self._round: deque[str] = deque()
         self._round_at = 0.0
         self._symbols: tuple[str, ...] = ()
@@ -175,7 +179,7 @@ class Refiller:
             self._failed(symbol, need, failure)
             return
         if found:
-            self._deliver(found)
+            self._deliver(found, self._last_price(symbol))
         still = ranges.without(page, [tick.trade_id for tick in found])
         if still:
             self._again(symbol, need, still, rest, "the venue does not show these trades")
@@ -223,21 +227,32 @@ class Refiller:
             self.counters.failures += 1
             log.info("no ticker of %s: %s", symbol, failure)
             return
-        known = max(self._polled.get(symbol, 0), self._last_trade_id(symbol))
-        if tick.trade_id > known:
-            self._polled[symbol] = tick.trade_id
+        polled_id, polled_price = self._polled.get(symbol, (0, 0.0))
+        heard_id = self._last_trade_id(symbol)
+        if tick.trade_id > max(polled_id, heard_id):
+            self._polled[symbol] = tick.trade_id, tick.price
             # The very first price of a product may be hours old: it is shown, and triggers nothing.
-            self._deliver([replace(tick, snapshot=known == 0)])
+            tick = replace(tick, snapshot=max(polled_id, heard_id) == 0)
+            self._deliver([tick], polled_price if polled_id > heard_id else self._last_price(symbol))
 
-    def _deliver(self, ticks: list[Tick]) -> None:
+    def _deliver(self, ticks: list[Tick], reference: float) -> None:
+        """Hand ticks on, marked where nothing around them confirms their price: they move no trailing mark."""
+        lonely = feed_rules.lonely([tick.price for tick in ticks], reference, self._timings.mark_band)
         self.counters.delivered += len(ticks)
-        self._sink.refilled(ticks)
+        self._sink.refilled(
+            [replace(tick, off_market=True) if alone else tick for tick, alone in zip(ticks, lonely, strict=True)]
+        )
 
     def _give_up(self, symbol: str, missing: list[Range], reason: str) -> None:
         for first_id, last_id in missing:
             self.counters.uncovered += last_id - first_id + 1
             log.warning("trades %d to %d of %s stay missing: %s", first_id, last_id, symbol, reason)
             self._sink.uncovered(symbol, first_id, last_id, reason)
+
+
+def _unknown_price(symbol: str) -> float:
+    del symbol
+    return 0.0
 
 
 def _first_page(missing: list[Range], size: int) -> tuple[list[Range], list[Range]]:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 NAME = "market"
 BOUND = "1e24"
-SCALE = 30
+SCALE = 60
 
 METADATA = MetaData(schema=NAME)
 

@@ -114,7 +114,7 @@ class Fenced(Exception):
 
 
 def record_crossings(crossings: Sequence[Crossing], *, fence: Fence, source: str) -> set[int]:
-    """Write one Exit per crossed live leg and return the legs it is new for; a repeat changes nothing. Raises Fenced."""
+    """Write one Exit per crossed live leg; return the legs it is new for. A repeat changes nothing. Raises Fenced."""
     if not crossings:
         return set()
     legs, prices, peaks, trades, venue, counts, ticks, seen = (list(column) for column in zip(*crossings, strict=True))

@@ -55,15 +55,20 @@ def open_position(wish: Opening, *, now: datetime) -> Opened:
 
     Raises Refused with every problem found, and NoQuote when no fresh price is there; then nothing is stored.
     """
+    return open_many([wish], now=now)[0]
+
+
+def open_many(wishes: Sequence[Opening], *, now: datetime) -> list[Opened]:
+    """Open several positions in one transaction, all or none; otherwise as `open_position`."""
     try:
         with transaction.atomic():
-            return _open(wish, now)
-    except IntegrityError as error:
-        earlier = _earlier(wish)
-        if earlier is None:
+            return _open(wishes, now)
+    except IntegrityError:
+        # Another process used one of the keys or signals in this very moment: what it opened is the answer.
+        earlier = [_earlier(wish) for wish in wishes]
+        if not all(earlier):
             raise
-        del error
-        return Opened(position=earlier, created=False)
+        return [Opened(position=position, created=False) for position in earlier if position]
 
 
 def amend_levels(
@@ -88,7 +93,7 @@ def amend_levels(
             raise Refused(*found)
         live = position.legs.filter(status=LegStatus.LIVE)
         live.filter(kind__in=list(legs)).update(status=LegStatus.CANCELLED)
-        _add_legs(position, wanted, price, now)
+        _add_legs([(position, wanted, price)], now)
         position.version += 1
         position.save(update_fields=["version"])
         LevelChange.objects.create(position_id=position.pk, shard=position.instrument.shard)
@@ -97,65 +102,120 @@ def amend_levels(
     return position
 
 
-def _open(wish: Opening, now: datetime) -> Opened:
-    account = locks.account(wish.account_id)
-    earlier = _earlier(wish)
-    if earlier is not None:
-        return Opened(position=earlier, created=False)
-    instrument = Instrument.objects.get(pk=wish.instrument_id)
-    quote = _quote(instrument, now)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """An opening that passed every check, priced."""
+
+    wish: Opening
+    account: Account
+    instrument: Instrument
+    reference: Decimal  # what the market asks for entering
+    price: Decimal  # the same with slippage
+    fee: Decimal
+    line: fills.Line
+
+
+def _open(wishes: Sequence[Opening], now: datetime) -> list[Opened]:
+    accounts = {key: locks.account(key) for key in sorted({wish.account_id for wish in wishes})}
+    free = {key: books.buying_power(account) for key, account in accounts.items()}
+    instruments = Instrument.objects.in_bulk({wish.instrument_id for wish in wishes})
+    quotes = market.quotes(list(instruments))
+    answers: dict[int, Position] = {}
+    entries: dict[int, _Entry] = {}
+    for index, wish in enumerate(wishes):
+        earlier = _earlier(wish)
+        if earlier is not None:
+            answers[index] = earlier
+            continue
+        instrument = instruments[wish.instrument_id]
+        entry = _price(wish, accounts[wish.account_id], instrument, _fresh(instrument, quotes, now))
+        grid = _grid(instrument)
+        found = opening.problems(wish.side, wish.quantity, wish.legs, entry.reference, grid, now)
+        found += _funds(entry, free[wish.account_id])
+        if found:
+            raise Refused(*found)
+        free[wish.account_id] -= abs(entry.line.holdings) + entry.fee
+        entries[index] = entry
+    stored = dict(zip(entries, _store(list(entries.values()), now), strict=True))
+    return [
+        Opened(position=stored[index], created=True)
+        if index in stored
+        else Opened(position=answers[index], created=False)
+        for index in range(len(wishes))
+    ]
+
+
+def _price(wish: Opening, account: Account, instrument: Instrument, quote: Quote) -> _Entry:
     costs = _costs(account)
     reference = _reference(wish.side, quote)
     price = fills.slipped(wish.side.sign, reference, costs, instrument.tick_size)
-    found = opening.problems(wish.side, wish.quantity, wish.legs, reference, _grid(instrument), now)
-    paid = fills.fee(price, wish.quantity, costs)
-    line = fills.opening(wish.side.sign, price, wish.quantity, paid)
-    found += _funds(account, instrument, abs(line.holdings) + paid)
-    if found:
-        raise Refused(*found)
-    position = _store(wish, account, instrument, price, paid, line, now)
-    legs = _add_legs(position, wish.legs, reference, now)
-    LevelChange.objects.create(position_id=position.pk, shard=instrument.shard)
-    _record("position.created", position, facts.of_position(position, legs), wish.actor)
-    return Opened(position=position, created=True)
+    fee = fills.fee(price, wish.quantity, costs)
+    line = fills.opening(wish.side.sign, price, wish.quantity, fee)
+    return _Entry(
+        wish=wish, account=account, instrument=instrument, reference=reference, price=price, fee=fee, line=line
+    )
 
 
-def _store(
-    wish: Opening,
-    account: Account,
-    instrument: Instrument,
-    price: Decimal,
-    paid: Decimal,
-    line: fills.Line,
-    now: datetime,
-) -> Position:
-    position = Position.objects.create(
-        account=account,
-        instrument=instrument,
+def _store(entries: Sequence[_Entry], now: datetime) -> list[Position]:
+    positions = Position.objects.bulk_create(_position(entry, now) for entry in entries)
+    pairs = list(zip(positions, entries, strict=True))
+    booked = Fill.objects.bulk_create(_fill(position, entry, now) for position, entry in pairs)
+    LedgerEntry.objects.bulk_create(_ledger(fill, entry, now) for fill, entry in zip(booked, entries, strict=True))
+    legs = _add_legs([(position, entry.wish.legs, entry.reference) for position, entry in pairs], now)
+    LevelChange.objects.bulk_create(
+        LevelChange(position_id=position.pk, shard=entry.instrument.shard) for position, entry in pairs
+    )
+    journal.record_many(
+        [
+            journal.Fact(
+                kind="position.created",
+                subject=f"position:{position.pk}",
+                account_id=position.account_id,
+                actor=entry.wish.actor,
+                payload=facts.of_position(position, legs[position.pk]),
+            )
+            for position, entry in pairs
+        ]
+    )
+    return positions
+
+
+def _position(entry: _Entry, now: datetime) -> Position:
+    wish = entry.wish
+    return Position(
+        account=entry.account,
+        instrument=entry.instrument,
         side=wish.side,
         quantity=wish.quantity,
         remaining=wish.quantity,
-        cost=abs(line.holdings),
-        entry_price=price,
+        cost=abs(entry.line.holdings),
+        entry_price=entry.price,
         opened_at=now,
-        fees=paid,
+        fees=entry.fee,
         signal_id=wish.signal_id,
         request_key=wish.request_key,
     )
-    fill = Fill.objects.create(
-        account=account,
-        instrument=instrument,
+
+
+def _fill(position: Position, entry: _Entry, now: datetime) -> Fill:
+    return Fill(
+        account=entry.account,
+        instrument=entry.instrument,
         position=position,
         client_id=f"p{position.pk}-open-1",
-        buy=wish.side is Side.LONG,
-        quantity=wish.quantity,
-        price=price,
-        fee=paid,
+        buy=entry.wish.side is Side.LONG,
+        quantity=entry.wish.quantity,
+        price=entry.price,
+        fee=entry.fee,
         at=now,
     )
-    LedgerEntry.objects.create(
-        account=account,
-        currency=instrument.quote_currency,
+
+
+def _ledger(fill: Fill, entry: _Entry, now: datetime) -> LedgerEntry:
+    line = entry.line
+    return LedgerEntry(
+        account=entry.account,
+        currency=entry.instrument.quote_currency,
         fill=fill,
         kind="open",
         cash=line.cash,
@@ -164,43 +224,46 @@ def _store(
         pnl=line.pnl,
         at=now,
     )
-    return position
 
 
-def _add_legs(position: Position, legs: Sequence[Leg], price: Decimal, now: datetime) -> list[ExitLeg]:
+def _add_legs(groups: Sequence[tuple[Position, Sequence[Leg], Decimal]], now: datetime) -> dict[int, list[ExitLeg]]:
     """Store legs; one that follows the price starts from the market price, asleep where it has an activation."""
-    rows = ExitLeg.objects.bulk_create(
-        ExitLeg(
-            position=position,
-            instrument_id=position.instrument_id,
-            kind=leg.kind,
-            rises=(leg.kind == LegKind.TAKE_PROFIT) == (position.side == Side.LONG),
-            fraction=leg.fraction,
-            level=leg.level,
-            activation=leg.activation,
-            trail=leg.trail,
-            trail_is_rate=leg.trail_is_rate,
-            due_at=leg.due_at,
-            since=now,
-        )
-        for leg in legs
-    )
+    wanted = [(position, leg, price) for position, legs, price in groups for leg in legs]
+    rows = ExitLeg.objects.bulk_create(_leg_row(position, leg, now) for position, leg, _ in wanted)
     Watermark.objects.bulk_create(
         Watermark(leg=row, peak=price if row.activation is None else None)
-        for row in rows
+        for row, (_, _, price) in zip(rows, wanted, strict=True)
         if row.kind in (LegKind.TRAILING_STOP, LegKind.BREAK_EVEN)
     )
-    return rows
+    found: dict[int, list[ExitLeg]] = {position.pk: [] for position, _, _ in groups}
+    for row in rows:
+        found[row.position_id].append(row)
+    return found
 
 
-def _quote(instrument: Instrument, now: datetime) -> Quote:
+def _leg_row(position: Position, leg: Leg, now: datetime) -> ExitLeg:
+    return ExitLeg(
+        position=position,
+        instrument_id=position.instrument_id,
+        kind=leg.kind,
+        rises=(leg.kind == LegKind.TAKE_PROFIT) == (position.side == Side.LONG),
+        fraction=leg.fraction,
+        level=leg.level,
+        activation=leg.activation,
+        trail=leg.trail,
+        trail_is_rate=leg.trail_is_rate,
+        due_at=leg.due_at,
+        since=now,
+    )
+
+
+def _fresh(instrument: Instrument, quotes: Mapping[int, Quote], now: datetime) -> Quote:
     if not instrument.enabled:
-        raise Refused(
-            Problem(
-                field="instrument", value=instrument.symbol, rule="is switched off", remedy="choose one that is enabled"
-            )
+        problem = Problem(
+            field="instrument", value=instrument.symbol, rule="is switched off", remedy="choose one that is enabled"
         )
-    quote = market.quote_of(instrument.pk)
+        raise Refused(problem)
+    quote = quotes.get(instrument.pk)
     if quote is None or not market.is_fresh(quote, now):
         since = f"the last one came at {quote.heard_at:%Y-%m-%d %H:%M:%S} UTC" if quote else "none has come yet"
         raise NoQuote(f"There is no fresh price for {instrument.symbol}: {since}. Try again once its feed is live.")
@@ -213,18 +276,19 @@ def _reference(side: Side, quote: Quote) -> Decimal:
     return quote.price if best is None else best
 
 
-def _funds(account: Account, instrument: Instrument, needed: Decimal) -> list[Problem]:
+def _funds(entry: _Entry, free: Decimal) -> list[Problem]:
+    account, instrument = entry.account, entry.instrument
+    needed = abs(entry.line.holdings) + entry.fee
     if account.currency != instrument.quote_currency:
         rule = f"is quoted in {instrument.quote_currency}, the account holds {account.currency}"
-        return [
-            Problem(field="instrument", value=instrument.symbol, rule=rule, remedy="use an account in that currency")
-        ]
-    free = books.buying_power(account)
+        remedy = "use an account in that currency"
+        return [Problem(field="instrument", value=instrument.symbol, rule=rule, remedy=remedy)]
     if needed <= free:
         return []
-    have, need = numbers.plain(numbers.money(free)), numbers.plain(needed)
+    value = numbers.plain(entry.wish.quantity)
+    have, need = numbers.plain(numbers.money(free)), numbers.plain(numbers.money(needed))
     rule = f"needs {need} {account.currency}, the account has {have} free"
-    return [Problem(field="quantity", value=need, rule=rule, remedy="choose a smaller quantity or deposit more")]
+    return [Problem(field="quantity", value=value, rule=rule, remedy="choose a smaller quantity or deposit more")]
 
 
 def _costs(account: Account) -> fills.Costs:

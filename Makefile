@@ -1,0 +1,51 @@
+# The verbs of this project. `make run` and `make test` need only Python 3.11, make and a package index.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+
+.PHONY: run setup dev test check fix bench clean
+
+run: setup ## start everything: servers, web, listener, workers, simulated exchange
+	@exec $(BIN)/python manage.py up
+
+setup: $(RUN_STAMP) ## create the environment the product runs in
+
+dev: $(DEV_STAMP) ## add what developers and CI need
+
+test: dev ## the whole test suite against real embedded servers; ARGS="..." passes options to pytest
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+check: dev ## what must be green on every commit
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+
+fix: dev ## let the tools mend what they can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: dev ## measure; figures go to benchmarks/README.md
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## remove the environment and caches; keeps var/, where the data is
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache staticfiles
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there: install Python 3.11 or name it, as in 'make run PYTHON=python3'." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "$(PYTHON) is not Python 3.11." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made: on Debian, 'apt install python3.11-venv'." >&2; exit 1; }
+
+$(RUN_STAMP): requirements.txt | $(VENV)/bin/python
+	@echo "Installing what the site needs (once, about half a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(DEV_STAMP): requirements-dev.txt $(RUN_STAMP)
+	@echo "Installing what developers need (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,126 @@
+"""Start the whole site and look after it until told to stop."""
+
+import json
+import signal
+import sys
+import time
+from argparse import ArgumentTypeError
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.live import Live
+
+from apps.ops import first_run, screen, servers, tally
+from apps.ops.supervisor import AlreadyRunning, only_one
+from apps.ops.up import NotReady, Site
+
+_LOOK_EVERY = 1.0
+_LINE_EVERY = 5.0
+
+
+class Command(BaseCommand):
+    """`manage.py up`, what `make run` calls."""
+
+    help = "Start servers, migrations, first-run data and every process; show what happens; Ctrl-C stops everything."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the unattended form."""
+        parser.add_argument("--headless", action="store_true", help="no status page")
+        parser.add_argument("--for", dest="seconds", type=_seconds, help="stop by itself after so many seconds")
+        parser.add_argument("--json", action="store_true", help="end with one JSON object on standard output")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run the site."""
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            with only_one(Path(settings.VAR) / "up.lock") as claim, servers.hold() as found:
+                self._run(Site(found, claim, self._say), options)
+        except (AlreadyRunning, NotReady) as error:
+            raise CommandError(str(error)) from error
+
+    def _run(self, site: Site, options: dict[str, Any]) -> None:
+        summary: dict[str, Any] | None = None
+        try:
+            with site:
+                self._greet(site)
+                ready = site.wait_until_ready()
+                self._say(f"Ready in {ready:.1f} s.")
+                deadline = time.monotonic() + options["seconds"] if options["seconds"] else None
+                try:
+                    self._watch(site, ready, deadline, calm=options["headless"] or not sys.stderr.isatty())
+                finally:
+                    if options["json"] or options["seconds"]:
+                        summary = site.summary(ready)
+                    self._say("Stopping ...")
+        except KeyboardInterrupt:
+            self._say("Stopped.")
+        self._end(summary, options)
+
+    def _end(self, summary: dict[str, Any] | None, options: dict[str, Any]) -> None:
+        if summary is None:
+            return
+        if options["json"]:
+            self.stdout.write(json.dumps(summary))
+        else:
+            for key, value in summary.items():
+                self._say(f"{key}: {value}")
+        if summary["missed"] or summary["doubled"] or not summary["books_balanced"]:
+            raise SystemExit(1)
+
+    def _watch(self, site: Site, ready: float, deadline: float | None, *, calm: bool) -> None:
+        if calm:
+            self._watch_lines(site, deadline)
+            return
+        console = Console(stderr=True)
+        with Live(console=console, auto_refresh=False, screen=False) as live:
+            for seen in _looks(site, deadline):
+                live.update(screen.page(site, seen, ready), refresh=True)
+
+    def _watch_lines(self, site: Site, deadline: float | None) -> None:
+        due = time.monotonic()
+        for seen in _looks(site, deadline):
+            if time.monotonic() >= due:
+                due += _LINE_EVERY
+                self._say(screen.line(seen))
+
+    def _greet(self, site: Site) -> None:
+        prepared = site.prepared
+        assert prepared is not None
+        for note in prepared.notes:
+            self._say(f"Note: {note}")
+        if prepared.password:
+            self._say(f"First start. Sign in as {first_run.ADMIN!r} with the password {prepared.password!r}")
+            self._say("(shown this once; change it with `manage.py changepassword admin`).")
+        self._say(f"Starting {len(list(site.children()))} processes; the site will be at {site.doors.site}/admin/")
+
+    def _say(self, text: str) -> None:
+        self.stderr.write(text)
+
+
+def _looks(site: Site, deadline: float | None) -> Iterator[tally.Tally]:
+    due = 0.0
+    while deadline is None or time.monotonic() < deadline:
+        site.tick()
+        if time.monotonic() >= due:
+            due = time.monotonic() + _LOOK_EVERY
+            yield tally.since(site.started_at)
+        time.sleep(0.1)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e7:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0, like 60")
+    return value
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

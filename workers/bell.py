@@ -1,0 +1,165 @@
+"""How a process rings for a worker and tells the screens that something happened, at most once at a time.
+
+The bell carries no payload and may be lost: the rows are the truth and the sweeper looks at them every second. So
+nothing here raises, and a dead or frozen Redis costs the caller a second at most, then nothing until it is tried again.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from celery import Celery
+from django.conf import settings
+from kombu import Connection, Producer
+from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from workers import queues
+
+KEY: Final = "tradingsite:bell:exits"
+CHANNEL: Final = "tradingsite:events"
+IN_FLIGHT_MS: Final = 500  # a ring that nobody answered is forgotten after this, and the next one goes out
+PATIENCE: Final = 1.0  # seconds for one exchange with Redis
+PAUSE: Final = 1.0  # seconds without an attempt after a failure
+LOG_EVERY: Final = 60.0
+TRANSPORT: Final = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE, "health_check_interval": 0}
+BROKEN: Final = (RedisError, OperationalError, OSError)
+
+logger = logging.getLogger(__name__)
+
+
+class Breaker:
+    """Keeps a process from trying again at once what has just failed, and from logging it more than once a minute."""
+
+    def __init__(self) -> None:
+        self._closed_at = 0.0
+        self._logged_at = -LOG_EVERY
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether the pause after a failure still lasts."""
+        return time.monotonic() < self._closed_at
+
+    def attempt(self, what: str, act: Callable[[], object]) -> bool:
+        """Do it unless the pause lasts; return whether it worked."""
+        if self.is_open:
+            return False
+        try:
+            act()
+        except BROKEN as error:
+            self._failed(what, error)
+            return False
+        return True
+
+    def _failed(self, what: str, error: Exception) -> None:
+        now = time.monotonic()
+        self._closed_at = now + PAUSE
+        if now - self._logged_at >= LOG_EVERY:
+            self._logged_at = now
+            logger.warning("%s failed, the sweeper makes up for it: %s: %s", what, type(error).__name__, error)
+
+
+class Bell:
+    """The bell of one process; safe to use from any thread, made anew after a fork."""
+
+    def __init__(self, app: Celery, redis_url: str) -> None:
+        self._app = app
+        self._redis = Redis.from_url(
+            redis_url,
+            socket_timeout=PATIENCE,
+            socket_connect_timeout=PATIENCE,
+            # A connection that a restarted server has closed is worth one more try; a silent server is not.
+            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+        )
+        self._producer: Producer | None = None
+        self._connection: Connection | None = None
+        self._breaker = Breaker()
+        self._ringing = threading.Lock()
+        self._wanted = threading.Event()
+
+    def ring(self) -> None:
+        """Let a worker drain the exits, unless a ring is on its way already. Never raises."""
+        self._wanted.set()
+        # Whoever holds the lock looks at the wish again before and after letting go: no wish is lost between the two,
+        # and a burst from many threads becomes one or two rings.
+        while self._wanted.is_set() and self._ringing.acquire(blocking=False):
+            try:
+                self._wanted.clear()
+                self._breaker.attempt("ringing for a worker", self._ring)
+            finally:
+                self._ringing.release()
+
+    def answered(self) -> None:
+        """Say that a worker has come: from now on a new ring goes out. Never raises."""
+        self._breaker.attempt("answering the bell", lambda: self._redis.delete(KEY))
+
+    def announce(self) -> None:
+        """Tell the gateways that the journal has something new. Never raises."""
+        self._breaker.attempt("announcing an event", lambda: self._redis.publish(CHANNEL, b""))
+
+    def _ring(self) -> None:
+        if self._redis.set(KEY, b"1", nx=True, px=IN_FLIGHT_MS):
+            self._publish()
+
+    def _publish(self) -> None:
+        try:
+            producer = self._producer or self._connect()
+            self._app.send_task(queues.DRAIN_EXITS, producer=producer, retry=False, ignore_result=True)
+        except BROKEN:
+            self._disconnect()
+            raise
+
+    def _connect(self) -> Producer:
+        options = TRANSPORT if settings.BROKER_URL.startswith("redis") else {}
+        self._connection = self._app.connection_for_write(connect_timeout=PATIENCE, transport_options=options)
+        # A channel of its own: the connection's default one would try to connect for ever.
+        self._producer = Producer(self._connection.channel(), auto_declare=False)
+        return self._producer
+
+    def _disconnect(self) -> None:
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            connection.release()
+
+
+_bells: dict[int, Bell] = {}
+
+
+def _publisher() -> Celery:
+    """Make an application that only sends: a process that rings need not load what workers load."""
+    app = Celery("tradingsite-bell", set_as_current=False, fixups=[])
+    app.config_from_object("django.conf:settings", namespace="CELERY")
+    app.conf.task_queues = queues.QUEUES
+    return app
+
+
+def _bell() -> Bell:
+    """Return this process's bell; a forked child never talks on its parent's connections."""
+    process = os.getpid()
+    found = _bells.get(process)
+    if found is None:
+        _bells.clear()
+        found = _bells.setdefault(process, Bell(_publisher(), settings.REDIS_URL))
+    return found
+
+
+def ring() -> None:
+    """Let a worker drain the exits, unless a ring is on its way already. Never raises, waits a second at most."""
+    _bell().ring()
+
+
+def answered() -> None:
+    """Say that a worker has come for the exits. Never raises."""
+    _bell().answered()
+
+
+def announce() -> None:
+    """Tell the gateways that the journal has something new. Never raises."""
+    _bell().announce()

@@ -1,0 +1,86 @@
+"""What happens when a worker starts, forks, runs a task and ends.
+
+Celery imports this module in workers and beat once Django is set up (`CELERY_IMPORTS`).
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from celery import signals
+from celery.worker import state as counters
+from django.db import Error, close_old_connections, connection
+
+from apps.trading import bell as port
+from apps.trading.services import exits
+from workers import bell, identity, queues
+from workers.pulse import Pulse
+
+# Two lines per task would cost more than the task; failures are logged on higher levels.
+CHATTY = ("celery.worker.strategy", "celery.app.trace", "kombu")
+
+logger = logging.getLogger(__name__)
+_pulses: list[Pulse] = []
+
+
+@signals.setup_logging.connect
+def keep_our_logging(**_event: Any) -> None:
+    """Keep the logging of the settings: that somebody answers this signal makes Celery leave it alone."""
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@signals.worker_init.connect
+def prepare(**_event: Any) -> None:
+    """Let services ring for a worker from within tasks, and have every child warm up."""
+    port.install(bell.ring)
+    # Connected this late because Celery's own answer, which closes inherited connections, must come before.
+    signals.worker_process_init.connect(warm_up)
+
+
+def warm_up(**_event: Any) -> None:
+    """Pay for connections and first imports before the first exit has to."""
+    try:
+        connection.ensure_connection()
+        exits.drain(worker=identity.of_this_process(), limit=1)
+    except Error as error:
+        logger.warning("Warming up failed; the first task connects again: %s", error)
+        connection.close()
+    bell.answered()
+
+
+@signals.task_prerun.connect
+@signals.task_postrun.connect
+def mind_connections(**_event: Any) -> None:
+    """Drop a database connection that has died or grown old; keeping one without this would keep a dead one."""
+    close_old_connections()
+
+
+@signals.worker_ready.connect
+def begin_to_beat(sender: Any, **_event: Any) -> None:
+    """Write a sign of life every two seconds from the parent process."""
+    names = sorted(sender.app.amqp.queues.consume_from)
+    known = {
+        "queues": names,
+        "pool": type(sender.pool).__module__.rpartition(".")[2],
+        "concurrency": sender.pool.limit,
+    }
+
+    def facts() -> Mapping[str, Any]:
+        return {**known, "tasks": sum(counters.total_count.values())}
+
+    pulse = Pulse(role(names), facts)
+    _pulses.append(pulse)
+    pulse.start()
+
+
+@signals.worker_shutdown.connect
+def stop_beating(**_event: Any) -> None:
+    """End the signs of life with the worker."""
+    while _pulses:
+        _pulses.pop().stop()
+
+
+def role(names: list[str]) -> str:
+    """Name a worker by its queues as its pulse shows it: "worker:exits", or "worker:market,ops"."""
+    return "worker:all" if set(names) == set(queues.NAMES) else f"worker:{','.join(names)}"[:64]

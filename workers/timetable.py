@@ -1,0 +1,38 @@
+"""What is done again and again, as data; `manage.py timetable` makes a row of each for beat."""
+
+from datetime import timedelta
+
+from apps.ops.timetable import Job
+from workers import queues
+
+
+def _job(task: str, every: timedelta, description: str, *, expires: timedelta | None = None) -> Job:
+    return Job(
+        name=task,
+        task=task,
+        every=every,
+        queue=queues.of(task),
+        description=description,
+        expires=expires or max(every, timedelta(seconds=5)),
+    )
+
+
+JOBS = (
+    _job(
+        "strategies.run_due",
+        timedelta(seconds=1),
+        "Asks every strategy whose bar has closed for its signals, and opens what accounts want on them.",
+    ),
+    _job("market.roll_up", timedelta(minutes=1), "Makes candles of what was traded lately."),
+    _job(
+        "market.partitions",
+        timedelta(hours=1),
+        "Makes the tables of the coming days and drops ticks too old to keep.",
+    ),
+    _job(
+        "trading.carry_forward",
+        timedelta(seconds=30),
+        "Adds settled ledger lines to the stored balances.",
+    ),
+    _job("ops.prune", timedelta(minutes=10), "Forgets old level changes and signs of life."),
+)
