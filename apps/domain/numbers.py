@@ -61,7 +61,12 @@ def money(value: Decimal) -> Decimal:
 
 def average(notional: Decimal, quantity: Decimal) -> Decimal:
     """Return the average price of fills, twelve decimals; exact when it is one price."""
-    return (notional / quantity).quantize(Decimal(1).scaleb(-MAX_DECIMALS), ROUND_HALF_EVEN)
+    return stored(notional / quantity)
+
+
+def stored(value: Decimal) -> Decimal:
+    """Round to the twelve decimals of a column, half to even, before the database would do it silently."""
+    return value.quantize(Decimal(1).scaleb(-MAX_DECIMALS), ROUND_HALF_EVEN)
 
 
 def plain(value: Decimal) -> str:

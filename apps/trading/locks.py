@@ -34,5 +34,16 @@ def positions_to_leave(limit: int, columns: Sequence[str]) -> list[tuple[object,
     return list(rows.filter(pk__in=due).order_by("pk").values_list(*columns)[:limit])
 
 
+def position_to_leave(position_id: int, limit: int, columns: Sequence[str]) -> list[tuple[object, ...]]:
+    """Lock one position that has exits waiting, unless another worker holds it."""
+    rows = Position.objects.select_for_update(skip_locked=True, of=("self",), no_key=True)
+    return list(rows.filter(pk=position_id).values_list(*columns)[:limit])
+
+
+def positions_waiting(limit: int) -> list[int]:
+    """Return the positions whose exits have waited longest, without locking them."""
+    return list(dict.fromkeys(_waiting().order_by("id").values_list("position_id", flat=True)[: limit * 2]))
+
+
 def _waiting() -> QuerySet[Exit]:
     return Exit.objects.filter(status=ExitStatus.TRIGGERED)

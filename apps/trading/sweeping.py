@@ -14,7 +14,9 @@ FROM market_quote q
 JOIN trading_exitleg l ON l.instrument_id = q.instrument_id AND l.status = 'live' AND l.since <= q.received_at
     AND ((l.rises AND l.level <= q.price) OR (NOT l.rises AND l.level >= q.price))
 WHERE l.kind IN ('stop_loss', 'take_profit')
-    AND NOT EXISTS (SELECT 1 FROM trading_exit e WHERE e.leg_id = l.id AND e.status IN ('triggered', 'claimed', 'done'))
+    AND NOT EXISTS (SELECT 1 FROM trading_exit e WHERE e.leg_id = l.id AND (
+        e.status IN ('triggered', 'claimed', 'done')
+        OR (e.status = 'failed' AND e.recorded_at > clock_timestamp() - interval '1 minute')))
 LIMIT %s
 """
 _TRAILED = """
@@ -33,7 +35,9 @@ WITH RECURSIVE ride AS (
 SELECT m.id, q.price::text, m.peak::text, q.trade_id, q.at, q.received_at
 FROM mark m JOIN market_quote q ON q.instrument_id = m.instrument_id AND m.since <= q.received_at
     AND ((m.rises AND m.level <= q.price) OR (NOT m.rises AND m.level >= q.price))
-WHERE NOT EXISTS (SELECT 1 FROM trading_exit e WHERE e.leg_id = m.id AND e.status IN ('triggered', 'claimed', 'done'))
+WHERE NOT EXISTS (SELECT 1 FROM trading_exit e WHERE e.leg_id = m.id AND (
+        e.status IN ('triggered', 'claimed', 'done')
+        OR (e.status = 'failed' AND e.recorded_at > clock_timestamp() - interval '1 minute')))
 LIMIT %s
 """
 _DUE = """

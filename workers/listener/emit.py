@@ -27,8 +27,9 @@ class Emitter:
         self._doubtful: set[int] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._idle = threading.Event()
-        self._idle.set()
+        self._taken = 0  # how many times crossings were taken ...
+        self._through = 0  # ... and how many of those times are written
+        self._written_some = threading.Condition(self._lock)
         self._stopping = threading.Event()
 
     def __len__(self) -> int:
@@ -39,7 +40,7 @@ class Emitter:
         with self._lock:
             for crossing in crossings:
                 self._pending.setdefault(crossing.leg_id, crossing)
-            self._idle.clear()
+            self._taken += 1
         self._wake.set()
 
     def forget(self, leg_ids: Iterable[int]) -> None:
@@ -58,7 +59,9 @@ class Emitter:
 
     def settle(self, timeout: float) -> bool:
         """Wait until everything taken so far is written; a quote must not claim a trade whose exits could be lost."""
-        return not self._pending or self._idle.wait(timeout)
+        with self._written_some:
+            mark = self._taken
+            return self._written_some.wait_for(lambda: self._through >= mark or not self._pending, timeout)
 
     def run(self) -> None:
         """Write crossings as they come, until stopped."""
@@ -76,7 +79,7 @@ class Emitter:
 
     def _flush(self) -> None:
         with self._lock:
-            batch = list(self._pending.values())
+            batch, mark = list(self._pending.values()), self._taken
         try:
             written = exits.record_crossings(batch, fence=self._leadership.fence, source="listener")
         except exits.Fenced as error:
@@ -91,9 +94,9 @@ class Emitter:
             return
         if written:
             self._ring()
-        self._done(batch, written)
+        self._done(batch, written, mark)
 
-    def _done(self, batch: Sequence[Crossing], written: set[int]) -> None:
+    def _done(self, batch: Sequence[Crossing], written: set[int], mark: int) -> None:
         self.written += len(written)
         with self._lock:
             for crossing in batch:
@@ -101,5 +104,5 @@ class Emitter:
                     del self._pending[crossing.leg_id]
                 if crossing.leg_id not in written:
                     self._doubtful.add(crossing.leg_id)
-            if not self._pending:
-                self._idle.set()
+            self._through = mark
+            self._written_some.notify_all()

@@ -137,30 +137,41 @@ class Recorder:
         self._seen: dict[str, Tick] = {}
 
     def step(self) -> None:
-        """Store the ticks since the last step; a standby only remembers where it was."""
-        for tape in list(self._watcher.tapes.values()):
-            fresh = tape.newer_than(self._seen.get(tape.symbol))
-            if fresh and self._leadership.leads.is_set():
-                self._store_ticks(tape, fresh)
-            if fresh:
-                self._seen[tape.symbol] = fresh[-1]
+        """Store the ticks since the last step in one write.
 
-    def _store_ticks(self, tape: Tape, fresh: list[Tick]) -> None:
+        A standby stores nothing; when it takes over, all its ring still has goes in, and what is there already stays.
+        """
+        if not self._leadership.leads.is_set():
+            self._seen.clear()
+            return
+        batches = [(tape, self._fresh(tape)) for tape in list(self._watcher.tapes.values())]
+        self._write(batches)
+        self._seen.update({tape.symbol: fresh[-1] for tape, fresh in batches if fresh})
+
+    def _fresh(self, tape: Tape) -> list[Tick]:
         before = self._seen.get(tape.symbol)
+        fresh = tape.newer_than(before)
         if before is not None and len(fresh) == tape.ring.maxlen:
             self.dropped += max(fresh[0].trade_id - before.trade_id - 1, 0)
-        late = [tape.refilled.popleft() for _ in range(len(tape.refilled))]
-        rows = [store_ticks.from_tick(tape.instrument_id, tick) for tick in [*late, *fresh]]
+        return fresh
+
+    def _write(self, batches: list[tuple[Tape, list[Tick]]]) -> None:
+        late = [(tape, [tape.refilled.popleft() for _ in range(len(tape.refilled))]) for tape, _ in batches]
+        rows = [store_ticks.from_tick(tape.instrument_id, tick) for tape, some in [*late, *batches] for tick in some]
+        if not rows:
+            return
         try:
             self.stored += store_ticks.write(self._store, rows)
         except RefusedRows as error:
             self.dropped += len(rows)
-            log.warning("ticks of %s were not stored: %s", tape.symbol, error)
+            log.warning("%d ticks were not stored: %s", len(rows), error)
         except StoreUnavailable:
-            tape.refilled.extend([*late, *fresh])
+            for tape, some in late:
+                tape.refilled.extend(some)
             raise
-        else:
-            _measure_skew(tape, fresh[-1])
+        for tape, fresh in batches:
+            if fresh:
+                _measure_skew(tape, fresh[-1])
 
 
 def _measure_skew(tape: Tape, tick: Tick) -> None:

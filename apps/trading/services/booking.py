@@ -153,7 +153,7 @@ def _position(case: Case) -> tuple[Any, ...]:
         row.id,
         holding.remaining,
         holding.cost,
-        row.exit_notional + sum(item.price * item.quantity for item in left),
+        numbers.stored(row.exit_notional + sum(item.price * item.quantity for item in left)),
         row.fees + sum(item.fee for item in left),
         row.realised_pnl + sum(item.pnl for item in left),
         _status(case),

@@ -4,26 +4,25 @@ An Exit row is durable before anybody is told of it. `drain` takes whatever the 
 doubled or merged does no harm.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, Self
 
-from django.conf import settings
-from django.db import connection, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 
-from apps.domain import fills
 from apps.domain.errors import Problem, Refused
-from apps.domain.legs import ExitReason, Leg, LegKind
-from apps.domain.settlement import Due, Holding, Left, Market, Superseded, Terms, settle
-from apps.domain.sides import Side
-from apps.domain.states import LIVE_EXITS, ExitStatus, LegStatus, PositionStatus
-from apps.market import selectors as market
+from apps.domain.legs import ExitReason
+from apps.domain.settlement import Left
+from apps.domain.states import LIVE_EXITS, ExitStatus, PositionStatus
+from apps.journal import services as journal
 from apps.trading import bell, locks
 from apps.trading.models import Exit
-from apps.trading.services import booking
+from apps.trading.services import booking, cases
+
+log = logging.getLogger(__name__)
 
 
 class AlreadyLeaving(Refused):
@@ -64,6 +63,14 @@ class Drained:
     superseded: int = 0
     waiting: int = 0  # could not be executed yet, for want of any quote
     more: bool = False
+
+    def __add__(self, other: Self) -> "Drained":
+        return Drained(
+            done=self.done + other.done,
+            superseded=self.superseded + other.superseded,
+            waiting=self.waiting + other.waiting,
+            more=self.more or other.more,
+        )
 
 
 def request_exit(
@@ -141,156 +148,57 @@ def record_crossings(crossings: Sequence[Crossing], *, fence: Fence, source: str
     return set(written)
 
 
-_POSITION = (
-    "id",
-    "account_id",
-    "instrument_id",
-    "side",
-    "quantity",
-    "remaining",
-    "cost",
-    "entry_price",
-    "exit_notional",
-    "fees",
-    "realised_pnl",
-    "opened_at",
-    "signal_id",
-    "instrument__symbol",
-    "instrument__shard",
-    "instrument__quote_currency",
-    "instrument__tick_size",
-    "instrument__lot_size",
-    "account__fee_rate",
-    "account__fee_fixed",
-    "account__slippage_rate",
-    "account__slippage_fixed",
-)
+# What one impossible row can raise; a lost connection or a deadlock is not its fault and is tried again as a whole.
+_POISON = (IntegrityError, DataError, ArithmeticError, ValueError)
 
 
 def drain(*, worker: str, limit: int) -> Drained:
     """Execute the exits of up to `limit` positions in one transaction and say whether there may be more.
 
-    Several drains may run at once: each takes positions the others do not hold. Times are the database's.
+    Several drains may run at once: each takes positions the others do not hold. Times are the database's. A row that
+    cannot be executed fails alone, with an event, and holds up no other.
     """
+    try:
+        return _drain(worker, locks.positions_to_leave, limit)
+    except _POISON as error:
+        log.warning("a batch of exits failed and is done one by one: %s", str(error).strip())
+    done = Drained()
+    for position_id in locks.positions_waiting(limit):
+        try:
+            done += _drain(worker, partial(locks.position_to_leave, position_id), 1)
+        except _POISON as error:
+            _fail(position_id, str(error).strip())
+    return done
+
+
+def _drain(worker: str, lock: Callable[[int, Sequence[str]], list[tuple[object, ...]]], limit: int) -> Drained:
     with transaction.atomic():
-        locked = [booking.Locked._make(row) for row in locks.positions_to_leave(limit, _POSITION)]
-        batch, answers = _decide(locked)
+        locked = [booking.Locked._make(row) for row in lock(limit, cases.POSITION)]
+        batch, answers = cases.decide(locked)
         drain_id = booking.write(batch, worker=worker) if batch else None
     if drain_id is not None:
         booking.stamp_commit(drain_id)
     done = sum(isinstance(answer, Left) for answer in answers)
-    waiting = sum(len(case.due) for case in batch) - len(answers)
+    seen = sum(len(case.due) for case in batch)
     return Drained(
         done=done,
         superseded=len(answers) - done,
-        waiting=waiting,
-        more=len(locked) == limit or (bool(locked) and not batch),
+        waiting=seen - len(answers),
+        more=bool(answers) and max(len(locked), seen) >= limit,
     )
 
 
-def _decide(locked: Sequence[booking.Locked]) -> tuple[list[booking.Case], list[Left | Superseded]]:
-    if not locked:
-        return [], []
-    now = _clock()
-    due = _due([row.id for row in locked])
-    quotes = _markets({row.instrument_id for row in locked})
-    batch, answers = [], []
-    for row in locked:
-        exits = due.get(row.id)
-        if not exits:
-            continue
-        holding = Holding(
-            side=Side(row.side),
-            entry_price=row.entry_price,
-            quantity=row.quantity,
-            remaining=row.remaining,
-            cost=row.cost,
+def _fail(position_id: int, why: str) -> None:
+    """Set the exits of one position aside and tell: silence would be the worst answer."""
+    with transaction.atomic():
+        position = locks.position(position_id)
+        waiting = Exit.objects.filter(position=position, status=ExitStatus.TRIGGERED)
+        ids = list(waiting.values_list("pk", flat=True))
+        waiting.update(status=ExitStatus.FAILED, note=why[:300])
+        journal.record(
+            "exit.failed",
+            f"position:{position_id}",
+            account_id=position.account_id,
+            payload={"position": position_id, "exits": ids, "why": why[:300]},
         )
-        outcome = settle(holding, [item.due for item in exits], quotes.get(row.instrument_id), _terms(row, now))
-        answers += outcome
-        batch.append(booking.Case(row=row, holding=holding, due=exits, answers=outcome))
-    return batch, answers
-
-
-_DUE = (
-    "id",
-    "position_id",
-    "reason",
-    "trigger_price",
-    "peak",
-    "tick_at",
-    "leg_id",
-    "leg__status",
-    "leg__kind",
-    "leg__fraction",
-    "leg__level",
-    "leg__activation",
-    "leg__trail",
-    "leg__trail_is_rate",
-    "leg__due_at",
-)
-
-
-def _due(position_ids: Sequence[int]) -> dict[int, list[booking.Waiting]]:
-    rows = Exit.objects.filter(position_id__in=position_ids, status=ExitStatus.TRIGGERED).values_list(*_DUE)
-    found: dict[int, list[booking.Waiting]] = defaultdict(list)
-    for id_, position_id, reason, price, peak, tick_at, leg_id, *leg in rows:
-        due = Due(
-            exit_id=id_,
-            reason=reason,
-            leg=_leg(*leg[1:]) if leg_id else None,
-            leg_is_live=leg[0] == LegStatus.LIVE,
-            price=price,
-            peak=peak,
-            tick_at=tick_at,
-        )
-        found[position_id].append(booking.Waiting(due, leg_id))
-    return found
-
-
-def _leg(
-    kind: str,
-    fraction: Decimal,
-    level: Decimal | None,
-    activation: Decimal | None,
-    trail: Decimal | None,
-    trail_is_rate: bool,
-    due_at: datetime | None,
-) -> Leg:
-    return Leg(
-        kind=LegKind(kind),
-        fraction=fraction,
-        level=level,
-        activation=activation,
-        trail=trail,
-        trail_is_rate=trail_is_rate,
-        due_at=due_at,
-    )
-
-
-def _markets(instrument_ids: Iterable[int]) -> dict[int, Market]:
-    return {
-        key: Market(price=quote.price, bid=quote.bid, ask=quote.ask, received_at=quote.received_at)
-        for key, quote in market.quotes(list(instrument_ids)).items()
-    }
-
-
-def _terms(row: booking.Locked, now: datetime) -> Terms:
-    return Terms(
-        tick_size=row.tick_size,
-        lot_size=row.lot_size,
-        costs=fills.Costs(
-            fee_rate=row.fee_rate,
-            fee_fixed=row.fee_fixed,
-            slippage_rate=row.slippage_rate,
-            slippage_fixed=row.slippage_fixed,
-        ),
-        late_before=now - settings.EXIT_LATE_AFTER,
-    )
-
-
-def _clock() -> datetime:
-    """Return the database's clock, the one all latencies are measured against."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        return cursor.fetchone()[0]  # type: ignore[no-any-return]
+    log.critical("the exits %s of position %d cannot be executed: %s", ids, position_id, why)

@@ -1,0 +1,60 @@
+"""Exits, each with its latency."""
+
+from django.contrib import admin
+from django.utils.html import format_html
+
+from apps.access.admin import cells
+from apps.trading import selectors
+from apps.trading.admin.rows import OwnReadOnly, PositionsAccountFilter, PositionsInstrumentFilter
+from apps.trading.models import Exit
+
+
+@cells.computed("tick to close")
+def latency(row: Exit) -> str:
+    """Show the time from the arrival of the price to the commit of the close."""
+    value = selectors.tick_to_close_ms(row)
+    return cells.NOTHING if value is None else milliseconds(value)
+
+
+def milliseconds(value: float) -> str:
+    """Show a latency: milliseconds, or seconds where milliseconds say little."""
+    shown = f"{value:.1f} ms" if value < 1000 else f"{value / 1000:.1f} s"
+    return format_html('<span class="num" title="{} ms">{}</span>', value, shown)
+
+
+@cells.computed("status", "status")
+def status(row: Exit) -> str:
+    """Show the status, and that a price was filled late."""
+    shown = cells.tag(row.status, cells.TONES.get(row.status, "plain"))
+    return format_html("{} {}", shown, cells.tag("late", "warn")) if row.late else shown
+
+
+@admin.register(Exit)
+class ExitAdmin(OwnReadOnly):
+    """Every way out that was taken or asked for, newest first."""
+
+    account_path = "position__account"
+    list_display = ("id", cells.linked("position"), cells.word("reason", tones={}), status)
+    list_display += (cells.number("trigger_price", "trigger"), cells.number("fill_price", "fill"))
+    list_display += (cells.number("quantity"), cells.profit("pnl", "P&L"), latency, cells.instant("tick_at", "tick"))
+    shown = (
+        *list_display,
+        cells.number("fee"),
+        cells.number("peak"),
+        "source",
+        "actor",
+        "note",
+        "trade_id",
+        cells.instant("venue_at"),
+        cells.instant("seen_at"),
+        cells.instant("recorded_at"),
+        cells.instant("drain.claimed_at", "claimed at"),
+        cells.instant("closed_at"),
+        cells.instant("drain.committed_at", "committed at"),
+        cells.text("drain.worker", "worker"),
+        "epoch",
+    )
+    list_filter = ("status", "reason", "late", "source", PositionsAccountFilter, PositionsInstrumentFilter)
+    search_fields = ("=id", "=position__id", "=actor")
+    search_help_text = "Number of the exit or of the position, or who asked"
+    list_select_related = ("position__instrument", "drain")
