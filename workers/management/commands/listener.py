@@ -13,6 +13,7 @@ class Command(BaseCommand):
     """`manage.py listener --shard 0`; start it twice for a hot standby."""
 
     help = "Turn the ticks of one shard's instruments into exits. A second one stands by and takes over."
+    requires_system_checks = ()  # they load every page of the site, which takes a second
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the shard."""

@@ -12,6 +12,7 @@ class Command(BaseCommand):
     """`manage.py sweeper`; start it twice for a standby."""
 
     help = "Every second: execute exits nobody executed, find those nobody wrote, write time stops that are due."
+    requires_system_checks = ()  # they load every page of the site, which takes a second
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Sweep until a signal."""

@@ -27,6 +27,7 @@ class Command(BaseCommand):
     """`manage.py up`, what `make run` calls."""
 
     help = "Start servers, migrations, first-run data and every process; show what happens; Ctrl-C stops everything."
+    requires_system_checks = ()  # they load every page of the site, which takes a second
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the unattended form."""
