@@ -198,7 +198,7 @@ def test_the_first_price_ever_is_polled_as_a_snapshot() -> None:
 
 
 def test_a_refilled_print_off_the_market_is_marked_and_the_market_that_moved_is_not() -> None:
-    prices = {number: "100.00" for number in range(1, 40)} | {20: "103.00"} | dict.fromkeys(range(30, 40), "104.00")
+    prices = dict.fromkeys(range(1, 40), "100.00") | {20: "103.00"} | dict.fromkeys(range(30, 40), "104.00")
 
     def respond(path: str, query: dict[str, str], _: int) -> Answer:
         after, limit = int(query["after"]), int(query["limit"])

@@ -88,6 +88,12 @@ def bad_opcode(peer: Peer) -> None:
     peer.receive()
 
 
+def message_within_a_message(peer: Peer) -> None:
+    peer.raw(frame(b"half", fin=False) + frame(b"", PING) + frame(_text(ticker("BTC-USD", 9))))
+    peer.receive()
+    peer.receive()
+
+
 def fin(peer: Peer) -> None:
     peer.connection.close()
 
@@ -113,6 +119,7 @@ def slow_close(peer: Peer) -> None:
         pytest.param(garbage_only, "silent", id="nothing but garbage"),
         pytest.param(endless_frame, "protocol", id="a frame without end"),
         pytest.param(bad_opcode, "protocol", id="an opcode that does not exist"),
+        pytest.param(message_within_a_message, "protocol", id="a message within a message"),
         pytest.param(fin, "lost", id="closed without a close frame"),
         pytest.param(Peer.reset, "reset", id="RST"),
         pytest.param(closing(1000, "bye"), "closed_1000", id="close 1000"),

@@ -213,17 +213,29 @@ def test_an_error_about_something_else_refuses_nothing() -> None:
 def test_a_failed_farewell_refuses_nobody() -> None:
     def script(peer: Peer) -> None:
         peer.subscribe()
-        peer.command()
+        peer.subscribe(ack=False)
         peer.send({"type": "error", "message": "Failed to unsubscribe", "reason": "B-USD is not subscribed"})
+        peer.ack()
         peer.hold()
 
-    with running(script) as venue, following(venue, "A-USD", "B-USD") as (feed, sink):
-        wait_for(lambda: feed.delivered() == {"A-USD", "B-USD"})
+    with running(script) as venue, following(venue, "A-USD") as (feed, sink):
+        wait_for(lambda: feed.delivered() == {"A-USD"})
         feed.add_products(["C-USD"])
-        feed.remove_products(["A-USD"])
-        wait_for(lambda: feed.counters.errors == 1)
-        wait_for(lambda: feed.delivered() == {"B-USD", "C-USD"})
+        wait_for(lambda: feed.delivered() == {"A-USD", "C-USD"})
+        assert feed.counters.errors == 1
         assert not sink.refusals
+
+
+def test_a_product_that_vanishes_from_the_venues_list_is_asked_for_again() -> None:
+    def script(peer: Peer) -> None:
+        peer.subscribe()
+        peer.ack({"A-USD"})
+        peer.hold()
+
+    with running(script) as venue, following(venue, "A-USD", "B-USD") as (feed, _):
+        wait_for(lambda: len(venue.commands) == 2)
+        assert venue.commands[1][1]["product_ids"] == ["B-USD"]
+        wait_for(lambda: feed.delivered() == {"A-USD", "B-USD"})
 
 
 def test_an_answer_that_comes_late_changes_nothing_for_a_product_that_left() -> None:

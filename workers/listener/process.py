@@ -60,6 +60,9 @@ class Listener:
             if self.leadership.usurped.is_set():
                 log.warning("%s: another listener led meanwhile; ending, to start again from the database", self.role)
                 self._broken.append("leadership")
+            if self.refiller is not None and not self.refiller.alive():
+                log.error("%s: the refiller died", self.role)
+                self._broken.append("refill")
             if self._broken:
                 break
         self._shut_down()
@@ -109,7 +112,12 @@ class Listener:
             known_trade_ids={symbol: trade_id for symbol, trade_id in known.items() if trade_id},
         )
         self.feed = FEEDS.get(_FEED)(config, self.watcher)
-        self.refiller = Refiller(self.feed.rest(), self.watcher, last_trade_id=self.feed.last_trade_id)
+        self.refiller = Refiller(
+            self.feed.rest(),
+            self.watcher,
+            last_trade_id=self.feed.last_trade_id,
+            last_price=self.feed.last_price,
+        )
         self.refiller.start()
 
     def _start_threads(self) -> None:

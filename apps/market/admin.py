@@ -1,0 +1,131 @@
+"""The admin's section Market: instruments are edited; quotes and the state of the feeds are only looked at."""
+
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from apps.access.admin import cells, pages
+from apps.access.admin.rows import Page, ReadOnlyPage
+from apps.domain import numbers
+from apps.journal import services as journal
+from apps.market import selectors
+from apps.market.feeds import FEEDS
+from apps.market.models import FeedStatus, Instrument, Quote
+
+
+class InstrumentForm(forms.ModelForm[Instrument]):
+    """An instrument's rules, checked against one another."""
+
+    feed = forms.ChoiceField(widget=UnfoldAdminSelectWidget, help_text="The feed plug-in its prices come from.")
+
+    class Meta:
+        model = Instrument
+        fields = "__all__"  # noqa: DJ007
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "feed" in self.fields:
+            self.fields["feed"].choices = [(name, name) for name in FEEDS.names()]  # type: ignore[attr-defined]
+
+    def clean_shard(self) -> int:
+        """A shard without a listener would leave the instrument's stops unwatched."""
+        shard: int = self.cleaned_data["shard"]
+        if shard >= settings.LISTENER_SHARDS:
+            most = settings.LISTENER_SHARDS - 1
+            raise ValidationError(f"{shard} has no listener; use 0 to {most}, or raise LISTENER_SHARDS.")
+        return shard
+
+    def clean(self) -> dict[str, Any]:
+        """Quantities must lie on the grid of lots, and the least one below the most."""
+        given = super().clean() or {}
+        lot, least, most = (given.get(name) for name in ("lot_size", "min_quantity", "max_quantity"))
+        if lot and least and not numbers.on_grid(least, lot):
+            self.add_error("min_quantity", f"must be a multiple of the lot size {numbers.plain(lot)}.")
+        if least and most and most < least:
+            self.add_error("max_quantity", f"must be at least the smallest quantity {numbers.plain(least)}.")
+        return given
+
+
+@cells.computed("price")
+def price(row: Instrument) -> str:
+    """Show the latest price of an instrument."""
+    return cells.number("quote.price")(row)
+
+
+@cells.computed("prices")
+def freshness(row: Instrument) -> str:
+    """Say whether an instrument's price is fresh enough to enter at."""
+    quote = getattr(row, "quote", None)
+    if not row.enabled:
+        return cells.tag("off", "idle")
+    return _fresh(quote, pages.now()) if quote else cells.tag("none yet", "warn")
+
+
+@cells.computed("state")
+def quote_state(row: Quote) -> str:
+    """Say whether a quote is fresh."""
+    return _fresh(row, pages.now())
+
+
+def _fresh(quote: Quote, now: datetime) -> str:
+    return cells.tag("fresh", "good") if selectors.is_fresh(quote, now) else cells.tag("stale", "warn")
+
+
+@admin.register(Instrument)
+class InstrumentAdmin(Page):
+    """What can be traded, and on which grid."""
+
+    form = InstrumentForm
+    list_display = ("symbol", price, freshness, cells.number("tick_size"), cells.number("lot_size"))
+    list_display += (cells.rate("jump_band"), "calendar", "feed", "shard", "enabled")
+    list_filter = ("enabled", "feed", "shard", "quote_currency")
+    search_fields = ("symbol", "base_currency")
+    list_select_related = ("quote",)
+    fieldsets = (
+        (None, {"fields": ("symbol", ("base_currency", "quote_currency"), "enabled")}),
+        ("Grid", {"fields": (("tick_size", "lot_size"), ("min_quantity", "max_quantity"))}),
+        ("Prices", {"fields": (("feed", "shard"), ("calendar", "jump_band"))}),
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Instrument | None = None) -> tuple[str, ...]:
+        """The symbol is what the feed and the records call it; it stays."""
+        return ("symbol", "base_currency", "quote_currency") if obj else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Instrument | None = None) -> bool:
+        """Instruments are switched off, not deleted: positions and candles name them."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Instrument, form: Any, change: bool) -> None:
+        """Save and write down who changed what."""
+        super().save_model(request, obj, form, change)
+        changes = {name: str(form.cleaned_data[name]) for name in form.changed_data}
+        kind = "instrument.changed" if change else "instrument.added"
+        payload = {"instrument": obj.symbol, "changes": changes}
+        journal.record(kind, f"instrument:{obj.pk}", actor=pages.actor(request), payload=payload)
+
+
+@admin.register(Quote)
+class QuoteAdmin(ReadOnlyPage):
+    """The latest price of each instrument."""
+
+    list_display = (cells.linked("instrument"), cells.number("price"), cells.number("bid"), cells.number("ask"))
+    list_display += (quote_state, cells.instant("at"), cells.instant("heard_at", "last heard"))
+    shown = (*list_display, cells.number("low"), cells.number("high"), "trade_id", cells.instant("received_at"), "epoch")
+    search_fields = ("instrument__symbol",)
+    list_select_related = ("instrument",)
+    ordering = ("instrument__symbol",)
+
+
+@admin.register(FeedStatus)
+class FeedStatusAdmin(ReadOnlyPage):
+    """How each listener's feed is doing."""
+
+    list_display = ("name", cells.word("state"), "reason", cells.instant("since"), "session")
+    shown = (*list_display, cells.facts("counters"))
+    list_filter = ("state",)
