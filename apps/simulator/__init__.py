@@ -1,0 +1,1 @@
+"""An exchange on loopback in Coinbase Exchange's dialect: WebSocket feed, REST, a seeded market, and faults."""
