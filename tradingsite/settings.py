@@ -267,7 +267,34 @@ SPECTACULAR_SETTINGS = {
         "ExitStatusWord": "apps.domain.states.ExitStatus",
     },
 }
-UNFOLD = {"SITE_TITLE": "Trading site", "SITE_HEADER": "Trading site", "SITE_SYMBOL": "candlestick_chart"}
+UNFOLD = {
+    "SITE_TITLE": "Trading site",
+    "SITE_HEADER": "Trading site",
+    "SITE_SYMBOL": "candlestick_chart",
+    "SITE_URL": None,
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "BORDER_RADIUS": "6px",
+    "ENVIRONMENT": "apps.web.admin_site.environment",
+    "DASHBOARD_CALLBACK": "apps.web.admin_site.dashboard",
+    "STYLES": ["apps.web.admin_site.stylesheet"],
+    "SIDEBAR": {"navigation": "apps.web.admin_site.navigation"},
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97.1% .013 236)",
+            "100": "oklch(94.6% .026 236)",
+            "200": "oklch(89.4% .055 231)",
+            "300": "oklch(81.5% .098 230)",
+            "400": "oklch(73% .13 232)",
+            "500": "oklch(63.5% .135 238)",
+            "600": "oklch(54.5% .125 242)",
+            "700": "oklch(47% .107 243)",
+            "800": "oklch(41.5% .088 241)",
+            "900": "oklch(37% .073 241)",
+            "950": "oklch(28% .06 243)",
+        }
+    },
+}
 
 # --- ops ------------------------------------------------------------------------------------------------------------
 LOG_LEVEL: Final = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))

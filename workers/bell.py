@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from amqp.exceptions import AMQPError
 from celery import Celery
 from django.conf import settings
 from kombu import Connection, Producer
@@ -30,7 +31,7 @@ PATIENCE: Final = 1.0  # seconds for one exchange with Redis
 PAUSE: Final = 1.0  # seconds without an attempt after a failure
 LOG_EVERY: Final = 60.0
 TRANSPORT: Final = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE, "health_check_interval": 0}
-BROKEN: Final = (RedisError, OperationalError, OSError)
+BROKEN: Final = (RedisError, AMQPError, OperationalError, OSError)
 
 logger = logging.getLogger(__name__)
 

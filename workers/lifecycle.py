@@ -17,7 +17,7 @@ from workers import bell, identity, queues
 from workers.pulse import Pulse
 
 # Two lines per task would cost more than the task; failures are logged on higher levels.
-CHATTY = ("celery.worker.strategy", "celery.app.trace", "kombu")
+CHATTY = ("celery.worker.strategy", "celery.app.trace", "celery.beat", "kombu")
 
 logger = logging.getLogger(__name__)
 _pulses: list[Pulse] = []

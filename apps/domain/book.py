@@ -59,10 +59,15 @@ class Book:
     def __contains__(self, leg_id: int) -> bool:
         return any(leg_id in part for part in (self._rising, self._falling, self._trails[1], self._trails[-1]))
 
-    def add(self, watch: Watch) -> None:
-        """Watch one leg; a leg that is watched already stays as it is. Time stops are not a matter of price."""
+    def add(self, watch: Watch, *, moved: bool = False) -> None:
+        """Watch one leg; a leg that is watched already stays as it is. Time stops are not a matter of price.
+
+        `moved` says that its best price is news to the store, so that it is collected with the others.
+        """
         if watch.leg_id not in self:
             self._place(watch)
+            if moved and watch.peak is not None:
+                self.woken[watch.root or watch.leg_id] = watch.peak
             self._look()
 
     def load(self, watches: Iterable[Watch]) -> None:

@@ -27,7 +27,10 @@ def problems(
     side: Side, quantity: Decimal, legs: Sequence[Leg], price: Decimal, grid: Grid, now: datetime
 ) -> list[Problem]:
     """Return everything wrong with opening `quantity` at about `price` with these legs; empty when it may be opened."""
-    found = list(_quantity(quantity, grid))
+    found = list(_absurd(quantity, legs))
+    if found:
+        return found  # no rule below can be asked about what is no number
+    found += _quantity(quantity, price, grid)
     for leg in legs:
         found.extend(_leg(leg, side, price, grid, now))
         found.extend(_part(leg, quantity, grid))
@@ -39,10 +42,19 @@ def problems(
 
 def leg_problems(leg: Leg, side: Side, price: Decimal, grid: Grid, now: datetime) -> list[Problem]:
     """Return everything wrong with one leg against the present price, for an amendment."""
-    return list(_leg(leg, side, price, grid, now))
+    return list(_absurd(None, [leg])) or list(_leg(leg, side, price, grid, now))
 
 
-def _quantity(quantity: Decimal, grid: Grid) -> Iterator[Problem]:
+def _absurd(quantity: Decimal | None, legs: Sequence[Leg]) -> Iterator[Problem]:
+    values = [("quantity", quantity)]
+    values += [(leg.kind, value) for leg in legs for value in (leg.fraction, leg.level, leg.activation, leg.trail)]
+    for field, value in values:
+        if value is not None and not (value.is_finite() and abs(value) < numbers.LIMIT):
+            rule = f"must be a number less than {numbers.plain(numbers.LIMIT)}"
+            yield _problem(field, str(value)[:40], rule, "write it as plain digits like '0.25'")
+
+
+def _quantity(quantity: Decimal, price: Decimal, grid: Grid) -> Iterator[Problem]:
     value, least, most = (numbers.plain(n) for n in (quantity, grid.min_quantity, grid.max_quantity))
     if not numbers.on_grid(quantity, grid.lot_size):
         step = numbers.plain(grid.lot_size)
@@ -50,6 +62,9 @@ def _quantity(quantity: Decimal, grid: Grid) -> Iterator[Problem]:
         yield _problem("quantity", value, f"must be a multiple of the lot size {step}", f"use {near} for example")
     if not grid.min_quantity <= quantity <= grid.max_quantity:
         yield _problem("quantity", value, f"must be from {least} to {most}", "choose a quantity within these limits")
+    elif quantity * price >= numbers.LIMIT:
+        worth = f"must be worth less than {numbers.plain(numbers.LIMIT)} at {numbers.plain(price)}"
+        yield _problem("quantity", value, worth, "choose a smaller quantity")
 
 
 def _leg(leg: Leg, side: Side, price: Decimal, grid: Grid, now: datetime) -> Iterator[Problem]:

@@ -120,7 +120,7 @@ class Trails:
         """Raise every peak that `price` is better than; call it when `price` is beyond `turn`."""
         x, groups = price * self._sign, self._groups
         top = None
-        while groups and groups[-1].peak < x:
+        while groups and groups[-1].peak <= x:  # an equal peak joins too: two groups never share one
             group = groups.pop()
             top = group if top is None else self._join(top, group)
         if top is not None:
@@ -154,7 +154,7 @@ class Trails:
 
     def _pop(self, group: _Group, heap: list[tuple[float, int]], x: float, *, is_rate: bool) -> list[int]:
         price, peak, reach = _exact(x), _exact(group.peak), abs(group.peak)
-        fired: list[tuple[float, int]] = []
+        fired: list[int] = []
         kept: list[tuple[float, int]] = []
         while heap:
             distance, leg_id = heap[0]
@@ -164,11 +164,14 @@ class Trails:
             if leg_id not in self._legs:
                 continue
             trail = _exact(distance) * (abs(peak) if is_rate else 1)
-            (fired if peak - trail >= price else kept).append((distance, leg_id))
+            if peak - trail >= price:
+                self._legs.discard(leg_id)  # at once: a leg that was forgotten and came back stands here twice
+                fired.append(leg_id)
+            else:
+                kept.append((distance, leg_id))
         for entry in kept:
             heappush(heap, entry)
-        self._legs.difference_update(leg_id for _, leg_id in fired)
-        return [leg_id for _, leg_id in fired]
+        return fired
 
     def _insert(self, trail: Trail, root: int) -> None:
         peak = trail.peak * self._sign
@@ -191,8 +194,9 @@ class Trails:
     def _join(self, first: _Group, second: _Group) -> _Group:
         large, small = (first, second) if len(first) >= len(second) else (second, first)
         large.absorb(small)
-        self.merged[small.root] = large.root
-        self.moved.pop(small.root, None)
+        if small.root != large.root:
+            self.merged[small.root] = large.root
+            self.moved.pop(small.root, None)
         return large
 
     def _push(self, group: _Group) -> None:

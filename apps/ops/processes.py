@@ -14,7 +14,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 # A worker that is told to end finishes what it does, gives back what it has only taken, and goes. Django's checks of
 # the pages say nothing about a worker and would double the time of its start.
 CELERY: Final = {"REMAP_SIGTERM": "SIGQUIT", "CELERY_SKIP_CHECKS": "1"}
-WORKER: Final = ("celery", "-A", "tradingsite", "worker", "--without-gossip", "--without-mingle", "--loglevel=WARNING")
+WORKER: Final = ("celery", "-q", "-A", "tradingsite", "worker", "--without-gossip", "--without-mingle")
 OTHER_QUEUES: Final = "orders,market,strategies,backtests,reporting,ops"
 # What starts first stops last: the venue before its listeners, workers before what gives them work.
 VENUE, WORKERS, WATCHERS, DOORS = 0, 1, 2, 3
@@ -63,7 +63,7 @@ def _watchers(settings: LazySettings) -> Iterable[Child]:
         if settings.LISTENER_STANDBY:
             yield _child(f"{name}-standby", argv, WATCHERS)
     yield _child("sweeper", ("manage.py", "sweeper"), WORKERS)
-    beat = ("-m", "celery", "-A", "tradingsite", "beat", "--pidfile=", "--loglevel=WARNING")
+    beat = ("-m", "celery", "-q", "-A", "tradingsite", "beat", "--pidfile=")
     yield _child("beat", beat, WATCHERS, environment={"CELERY_SKIP_CHECKS": "1"})
 
 

@@ -12,8 +12,8 @@ from django.urls import reverse
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from apps.access.admin import cells, pages
-from apps.access.admin.fields import LineField, NumberField
+from apps.access.desk import cells, pages
+from apps.access.desk.fields import LineField, NumberField
 from apps.access.models import User
 from apps.domain import numbers
 from apps.journal import services as journal
@@ -109,7 +109,7 @@ class AccountAdmin(Own):
             raise PermissionDenied
         form = OpenForm(request.POST or None, initial={"owner": request.user, "amount": "100000"})
         if not selectors.sees_all(request.user):
-            form.fields["owner"].queryset = User.objects.filter(pk=request.user.pk)  # type: ignore[attr-defined]
+            form.fields["owner"].queryset = User.objects.filter(username=pages.actor(request))  # type: ignore[attr-defined]
         back = reverse("admin:trading_account_changelist")
         note = "A paper account trades with the default fee and slippage; both can be changed afterwards."
         question = pages.Question("Open an account", note, "Open the account", back)

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db.models import ForeignKey, QuerySet
 from django.http import HttpRequest
 
-from apps.access.admin.rows import Table
+from apps.access.desk.rows import Table
 from apps.strategies.admin import StrategyAdmin
 from apps.strategies.models import Strategy
 from apps.trading import selectors
@@ -28,7 +28,7 @@ class Allocations(Table):
         rows: QuerySet[Allocation] = super().get_queryset(request).select_related("account")
         return rows if selectors.sees_all(request.user) else rows.filter(account__in=selectors.for_user(request.user))
 
-    def formfield_for_foreignkey(self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+    def formfield_for_foreignkey(self, db_field: "ForeignKey[Any, Any]", request: HttpRequest, **kwargs: Any) -> Any:
         """Offer only accounts the person may see."""
         if db_field.related_model is Account:
             kwargs["queryset"] = selectors.for_user(request.user)

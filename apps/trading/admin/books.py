@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from apps.access.admin import cells
+from apps.access.desk import cells
 from apps.trading.admin.rows import AccountFilter, InstrumentFilter, OwnReadOnly
 from apps.trading.models import Fill, LedgerEntry
 
@@ -17,8 +17,17 @@ def bought(row: Fill) -> str:
 class FillAdmin(OwnReadOnly):
     """Every execution, newest first."""
 
-    list_display = ("id", cells.text("account"), cells.linked("position"), cells.text("instrument"), bought)
-    list_display += (cells.number("quantity"), cells.number("price"), cells.number("fee"), cells.instant("at"))
+    list_display = (
+        "id",
+        cells.text("account"),
+        cells.linked("position"),
+        cells.text("instrument"),
+        bought,
+        cells.number("quantity"),
+        cells.number("price"),
+        cells.number("fee"),
+        cells.instant("at"),
+    )
     shown = (*list_display, "client_id", cells.linked("exit"))
     list_filter = ("buy", AccountFilter, InstrumentFilter)
     search_fields = ("=id", "=position__id", "=client_id")
@@ -29,9 +38,18 @@ class FillAdmin(OwnReadOnly):
 class LedgerAdmin(OwnReadOnly):
     """Every line of the books, newest first; the five columns of a line sum to zero."""
 
-    list_display = ("id", cells.text("account"), "kind", cells.profit("cash"), cells.profit("holdings"))
-    list_display += (cells.profit("fees"), cells.profit("pnl", "P&L"), cells.profit("capital"))
-    list_display += ("currency", cells.instant("at"))
+    list_display = (
+        "id",
+        cells.text("account"),
+        "kind",
+        cells.number("cash"),
+        cells.number("holdings"),
+        cells.number("fees"),
+        cells.number("pnl"),
+        cells.number("capital"),
+        "currency",
+        cells.instant("at"),
+    )
     shown = (*list_display, cells.linked("fill"))
     list_filter = ("kind", "currency", AccountFilter)
     search_fields = ("=id", "=fill__position__id")

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.utils.html import format_html
 
-from apps.access.admin import cells
+from apps.access.desk import cells
 from apps.trading import selectors
 from apps.trading.admin.rows import OwnReadOnly, PositionsAccountFilter, PositionsInstrumentFilter
 from apps.trading.models import Exit
@@ -34,9 +34,18 @@ class ExitAdmin(OwnReadOnly):
     """Every way out that was taken or asked for, newest first."""
 
     account_path = "position__account"
-    list_display = ("id", cells.linked("position"), cells.word("reason", tones={}), status)
-    list_display += (cells.number("trigger_price", "trigger"), cells.number("fill_price", "fill"))
-    list_display += (cells.number("quantity"), cells.profit("pnl", "P&L"), latency, cells.instant("tick_at", "tick"))
+    list_display = (
+        "id",
+        cells.linked("position"),
+        cells.word("reason", tones={}),
+        status,
+        cells.number("trigger_price", "trigger"),
+        cells.number("fill_price", "fill"),
+        cells.number("quantity"),
+        cells.profit("pnl", "P&L"),
+        latency,
+        cells.instant("tick_at", "tick"),
+    )
     shown = (
         *list_display,
         cells.number("fee"),

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from apps.access.admin.rows import Page, ReadOnlyPage
+from apps.access.desk.rows import Page, ReadOnlyPage
 from apps.market.models import Instrument
 from apps.trading import selectors
 
@@ -81,4 +81,3 @@ def _chosen(queryset: QuerySet[Any], path: str, value: str | None) -> QuerySet[A
     if value is None:
         return queryset
     return queryset.filter(**{path: int(value)}) if value.isascii() and value.isdigit() else queryset.none()
-

@@ -128,9 +128,11 @@ def _open(wishes: Sequence[Opening], now: datetime) -> list[Opened]:
             answers[index] = earlier
             continue
         instrument = instruments[wish.instrument_id]
-        entry = _price(wish, accounts[wish.account_id], instrument, _fresh(instrument, quotes, now))
-        grid = _grid(instrument)
-        found = opening.problems(wish.side, wish.quantity, wish.legs, entry.reference, grid, now)
+        reference = _reference(wish.side, _fresh(instrument, quotes, now))
+        found = opening.problems(wish.side, wish.quantity, wish.legs, reference, _grid(instrument), now)
+        if any(problem.field == "quantity" for problem in found):
+            raise Refused(*found)  # a quantity beyond all measure has no price
+        entry = _price(wish, accounts[wish.account_id], instrument, reference)
         found += _funds(entry, free[wish.account_id])
         if found:
             raise Refused(*found)
@@ -145,9 +147,8 @@ def _open(wishes: Sequence[Opening], now: datetime) -> list[Opened]:
     ]
 
 
-def _price(wish: Opening, account: Account, instrument: Instrument, quote: Quote) -> _Entry:
+def _price(wish: Opening, account: Account, instrument: Instrument, reference: Decimal) -> _Entry:
     costs = _costs(account)
-    reference = _reference(wish.side, quote)
     price = fills.slipped(wish.side.sign, reference, costs, instrument.tick_size)
     fee = fills.fee(price, wish.quantity, costs)
     line = fills.opening(wish.side.sign, price, wish.quantity, fee)
