@@ -101,7 +101,8 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = VAR / "static"
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise warns about a folder that is not there
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 USE_TZ = True
@@ -200,6 +201,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 # --- access ---------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "access.User"
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -278,6 +280,7 @@ UNFOLD = {
     "ENVIRONMENT": "apps.web.admin_site.environment",
     "DASHBOARD_CALLBACK": "apps.web.admin_site.dashboard",
     "STYLES": ["apps.web.admin_site.stylesheet"],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "apps.web.admin_site.favicon"}],
     "SIDEBAR": {"navigation": "apps.web.admin_site.navigation"},
     "COLORS": {
         "primary": {

@@ -1,7 +1,7 @@
 """When an exit leg triggers. Plain functions on plain numbers: live trading calls them with Decimal, the backtest
 engine with floats, and both get the same answer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -66,6 +66,14 @@ class Leg:
     trail: Decimal | None = None
     trail_is_rate: bool = False
     due_at: datetime | None = None
+    offset: Decimal | None = None  # break-even: price units on the good side of the entry, instead of a level
+
+
+def resting(leg: Leg, side: Side, entry: Decimal) -> Leg:
+    """Return the leg with the level its offset means for a position entered at `entry`; other legs as they are."""
+    if leg.offset is None:
+        return leg
+    return replace(leg, level=entry + leg.offset * side.sign, offset=None)
 
 
 def stop_hit(sign: int, price: N, level: N) -> bool:

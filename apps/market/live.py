@@ -6,6 +6,8 @@ from typing import Any
 
 import redis
 from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 QUOTES = "tradingsite:quotes"  # pub/sub: a JSON list of quotes, a few times a second
 EVENTS = "tradingsite:events"  # pub/sub: a bare doorbell after events were committed
@@ -16,7 +18,12 @@ Unreachable = redis.RedisError
 def connect() -> "redis.Redis":
     """Return a client that gives up quickly: nothing that matters waits for Redis."""
     return redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1, health_check_interval=10, decode_responses=True
+        settings.REDIS_URL,
+        socket_timeout=1,
+        socket_connect_timeout=1,
+        health_check_interval=10,
+        decode_responses=True,
+        retry=Retry(NoBackoff(), 0),
     )
 
 

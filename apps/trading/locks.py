@@ -5,12 +5,13 @@ is locked to leave it: its legs and exits change under its lock alone. Functions
 an unevaluated lock locks nothing.
 """
 
-from collections.abc import Sequence
-
-from django.db.models import QuerySet
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
 
 from apps.domain.states import ExitStatus
 from apps.trading.models import Account, Exit, Position
+from apps.trading.statements import Statement
 
 
 def account(account_id: int) -> Account:
@@ -24,26 +25,68 @@ def position(position_id: int) -> Position:
     return rows.get(pk=position_id)
 
 
-def positions_to_leave(limit: int, columns: Sequence[str]) -> list[tuple[object, ...]]:
-    """Lock positions that have exits waiting, skipping those another worker holds; return the columns asked for.
+class Locked(NamedTuple):
+    """A locked position with everything its settlement depends on but its exits."""
+
+    id: int
+    account_id: int
+    instrument_id: int
+    side: str
+    quantity: Decimal
+    remaining: Decimal
+    cost: Decimal
+    entry_price: Decimal
+    exit_notional: Decimal
+    fees: Decimal
+    realised_pnl: Decimal
+    opened_at: datetime
+    symbol: str
+    shard: int
+    currency: str
+    tick_size: Decimal
+    lot_size: Decimal
+    fee_rate: Decimal
+    fee_fixed: Decimal
+    slippage_rate: Decimal
+    slippage_fixed: Decimal
+    market_price: Decimal | None  # the quote in force, if there has been one
+    market_bid: Decimal | None
+    market_ask: Decimal | None
+    market_at: datetime | None
+    locked_at: datetime  # by the database's clock, the one all latencies are measured against
+
+
+_LEAVE = Statement(
+    "positions_to_leave",
+    """
+    SELECT p.id, p.account_id, p.instrument_id, p.side, p.quantity, p.remaining, p.cost, p.entry_price,
+        p.exit_notional, p.fees, p.realised_pnl, p.opened_at, i.symbol, i.shard, i.quote_currency, i.tick_size,
+        i.lot_size, a.fee_rate, a.fee_fixed, a.slippage_rate, a.slippage_fixed, q.price, q.bid, q.ask, q.received_at,
+        clock_timestamp()
+    FROM trading_position p
+    JOIN market_instrument i ON i.id = p.instrument_id
+    JOIN trading_account a ON a.id = p.account_id
+    LEFT JOIN market_quote q ON q.instrument_id = p.instrument_id
+    WHERE p.id IN (
+        SELECT e.position_id FROM trading_exit e
+        WHERE e.status = 'triggered' AND e.position_id = coalesce(:only::bigint, e.position_id)
+        ORDER BY e.id LIMIT :exits::int
+    )
+    ORDER BY p.id LIMIT :positions::int
+    FOR NO KEY UPDATE OF p SKIP LOCKED
+    """,
+)
+
+
+def positions_to_leave(limit: int, *, only: int | None = None) -> list[Locked]:
+    """Lock up to `limit` positions (or one) that have exits waiting, skipping those another worker holds.
 
     A position may come back although its exits were executed in the meantime: read the exits after this.
     """
-    due = _waiting().order_by("id").values("position_id")[: limit * 2]
-    rows = Position.objects.select_for_update(skip_locked=True, of=("self",), no_key=True)
-    return list(rows.filter(pk__in=due).order_by("pk").values_list(*columns)[:limit])
-
-
-def position_to_leave(position_id: int, limit: int, columns: Sequence[str]) -> list[tuple[object, ...]]:
-    """Lock one position that has exits waiting, unless another worker holds it."""
-    rows = Position.objects.select_for_update(skip_locked=True, of=("self",), no_key=True)
-    return list(rows.filter(pk=position_id).values_list(*columns)[:limit])
+    return [Locked._make(row) for row in _LEAVE.run(only=only, exits=limit * 2, positions=limit)]
 
 
 def positions_waiting(limit: int) -> list[int]:
     """Return the positions whose exits have waited longest, without locking them."""
-    return list(dict.fromkeys(_waiting().order_by("id").values_list("position_id", flat=True)[: limit * 2]))
-
-
-def _waiting() -> QuerySet[Exit]:
-    return Exit.objects.filter(status=ExitStatus.TRIGGERED)
+    waiting = Exit.objects.filter(status=ExitStatus.TRIGGERED).order_by("id")
+    return list(dict.fromkeys(waiting.values_list("position_id", flat=True)[: limit * 2]))

@@ -37,12 +37,12 @@ class Statement:
         self._prepare = f"PREPARE {name} ({', '.join(self._types.values())}) AS {numbered}"
         self._execute = f"EXECUTE {name} ({', '.join(f'%({key})s' for key in self._types)})"
 
-    def run(self, **values: object) -> list[tuple[Any, ...]]:
+    def run(self, **values: Any) -> list[tuple[Any, ...]]:
         """Execute with a value for every parameter and return the rows."""
         with connection.cursor() as cursor:
             self._ready(cursor)
             cursor.execute(self._execute, values)
-            return cursor.fetchall()
+            return list(cursor.fetchall())
 
     def _number(self, found: "re.Match[str]") -> str:
         name, type_ = found.groups()

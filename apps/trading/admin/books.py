@@ -36,7 +36,8 @@ class FillAdmin(OwnReadOnly):
 
 @admin.register(LedgerEntry)
 class LedgerAdmin(OwnReadOnly):
-    """Every line of the books, newest first; the five columns of a line sum to zero."""
+    """Every line of the books, newest first. The five columns of a line sum to zero: what is owed to the owner, profit
+    and deposits, stands with a minus."""
 
     list_display = (
         "id",
@@ -45,8 +46,8 @@ class LedgerAdmin(OwnReadOnly):
         cells.number("cash"),
         cells.number("holdings"),
         cells.number("fees"),
-        cells.number("pnl"),
-        cells.number("capital"),
+        cells.number("pnl", "P&L owed"),
+        cells.number("capital", "capital owed"),
         "currency",
         cells.instant("at"),
     )

@@ -14,8 +14,10 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 
 from apps.access.desk import cells, pages
+from apps.domain import numbers
 from apps.domain.legs import ExitReason
 from apps.domain.sides import Side
 from apps.domain.states import PositionStatus
@@ -44,19 +46,28 @@ def price(row: Position) -> str:
     """Show the price it was left at, or the latest price while it is open."""
     if row.status != PositionStatus.CLOSED:
         return cells.number("instrument.quote.price")(row)
-    average = row.exit_price
-    return cells.NOTHING if average is None else cells.number("price")(_Priced(average))
-
-
-class _Priced:
-    def __init__(self, average: Decimal) -> None:
-        self.price = average.quantize(Decimal("1e-8"))
+    return cells.number("exit_price")(row)
 
 
 @cells.computed("side", "side")
 def side(row: Position) -> str:
     """Show the side with an arrow."""
-    return cells.tag("▲ long", "good") if row.side == Side.LONG else cells.tag("▼ short", "bad")
+    return cells.tag("▲ long" if row.side == Side.LONG else "▼ short", "plain")
+
+
+@cells.computed("held", "remaining")
+def held(row: Position) -> str:
+    """Show what is held, and of how much where it is not all or nothing."""
+    now, then = (numbers.plain(value) for value in (row.remaining, row.quantity))
+    shown = f"{now} of {then}" if row.remaining and now != then else then
+    return format_html('<span class="num">{}</span>', shown)
+
+
+@cells.computed("status", "status")
+def status(row: Position) -> str:
+    """Show the status, and what a closed position was left by."""
+    shown = cells.tag(row.status, cells.TONES.get(row.status, "plain"))
+    return format_html("{} {}", shown, cells.tag(row.exit_reason, "plain")) if row.exit_reason else shown
 
 
 @admin.register(Position)
@@ -68,13 +79,11 @@ class PositionAdmin(OwnReadOnly):
         cells.text("account"),
         cells.text("instrument"),
         side,
-        cells.number("quantity"),
-        cells.number("remaining"),
+        held,
         cells.number("entry_price", "entry"),
         price,
         profit,
-        cells.word("status"),
-        cells.word("exit_reason", "left by", {}),
+        status,
         cells.instant("opened_at", "opened"),
     )
     list_filter = ("status", "side", "exit_reason", AccountFilter, InstrumentFilter)
@@ -115,7 +124,10 @@ class PositionAdmin(OwnReadOnly):
         if not self.has_add_permission(request):
             raise PermissionDenied
         # The key comes with the page, so that the same page sent twice opens one position.
-        form = OpenForm(request.POST or None, initial={"request_key": f"admin-{uuid.uuid4()}"})
+        form = OpenForm(
+            request.POST or None,
+            initial={"request_key": f"admin-{uuid.uuid4()}", "account": selectors.default_account(request.user)},
+        )
         form.fields["account"].queryset = selectors.for_user(request.user)  # type: ignore[attr-defined]
         note = "It is bought or sold on paper at the present price. Without a stop only you can end it."
         question = pages.Question("Open a position", note, "Open the position", reverse(LIST))

@@ -1,44 +1,18 @@
-"""Writing a batch of executed exits: positions, legs, exits, fills, ledger, events, each in one set-based statement."""
+"""Writing a batch of executed exits: positions, legs, exits, fills, ledger, events in one set-based statement."""
 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, NamedTuple
 
-from django.db import connection, transaction
+from django.db import connection
 
 from apps.domain import numbers
 from apps.domain.settlement import Due, Holding, Left, Superseded
-from apps.domain.states import ExitStatus, LegStatus, PositionStatus
-
-
-class Locked(NamedTuple):
-    """A locked position with what its settlement depends on, in the order exits.py selects it."""
-
-    id: int
-    account_id: int
-    instrument_id: int
-    side: str
-    quantity: Decimal
-    remaining: Decimal
-    cost: Decimal
-    entry_price: Decimal
-    exit_notional: Decimal
-    fees: Decimal
-    realised_pnl: Decimal
-    opened_at: datetime
-    signal_id: int | None
-    symbol: str
-    shard: int
-    currency: str
-    tick_size: Decimal
-    lot_size: Decimal
-    fee_rate: Decimal
-    fee_fixed: Decimal
-    slippage_rate: Decimal
-    slippage_fixed: Decimal
+from apps.domain.states import ExitStatus, PositionStatus
+from apps.trading.locks import Locked
+from apps.trading.statements import Statement, array, texts
 
 
 class Waiting(NamedTuple):
@@ -63,88 +37,98 @@ class Case:
         return [answer for answer in self.answers if isinstance(answer, Left)]
 
 
-_POSITIONS = """
-UPDATE trading_position p SET remaining = v.remaining, cost = v.cost, exit_notional = v.notional, fees = v.fees,
-    realised_pnl = v.pnl, status = v.status, exit_reason = v.reason, last_exit_id = v.last_exit,
-    closed_at = CASE WHEN v.status = 'closed' THEN clock_timestamp() END, version = p.version + 1
-FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::text[],
-    %s::text[], %s::bigint[]) AS v(id, remaining, cost, notional, fees, pnl, status, reason, last_exit)
-WHERE p.id = v.id
-"""
-_LEGS_DONE = "UPDATE trading_exitleg SET status = %s WHERE id = ANY(%s::bigint[])"
-_LEGS_CANCELLED = "UPDATE trading_exitleg SET status = %s WHERE position_id = ANY(%s::bigint[]) AND status = %s"
-_EXITS = """
-UPDATE trading_exit e SET status = v.status, drain_id = %s, closed_at = clock_timestamp(), quantity = v.quantity,
-    fill_price = v.price, fee = v.fee, pnl = v.pnl, late = v.late
-FROM unnest(%s::bigint[], %s::text[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::bool[])
-    AS v(id, status, quantity, price, fee, pnl, late)
-WHERE e.id = v.id
-"""
-_SUPERSEDED = """
-UPDATE trading_exit e SET status = %s, drain_id = %s, closed_at = clock_timestamp(), note = v.why
-FROM unnest(%s::bigint[], %s::text[]) AS v(id, why) WHERE e.id = v.id
-"""
-_FILLS = """
-WITH v AS (
-    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bool[], %s::numeric[],
-        %s::numeric[], %s::numeric[], %s::text[], %s::numeric[], %s::numeric[], %s::numeric[])
-    AS v(account_id, instrument_id, position_id, exit_id, buy, quantity, price, fee, currency, cash, holdings, pnl)
-), f AS (
-    INSERT INTO trading_fill (account_id, instrument_id, position_id, exit_id, client_id, buy, quantity, price, fee, at)
-    SELECT account_id, instrument_id, position_id, exit_id, 'x' || exit_id || '-1', buy, quantity, price, fee,
-        clock_timestamp()
-    FROM v RETURNING id, exit_id, at
+_WRITE = Statement(
+    "write_exits",
+    """
+    WITH drain AS (
+        INSERT INTO trading_drain (worker, claimed_at) VALUES (:worker::text, :claimed_at::timestamptz) RETURNING id
+    ), positions AS (
+        UPDATE trading_position p SET remaining = v.remaining, cost = v.cost, exit_notional = v.notional,
+            fees = v.fees, realised_pnl = v.pnl, status = v.status, exit_reason = v.reason,
+            last_exit_id = v.last_exit, version = p.version + 1,
+            closed_at = CASE WHEN v.status = 'closed' THEN clock_timestamp() END
+        FROM unnest(:p_id::bigint[], :p_remaining::numeric[], :p_cost::numeric[], :p_notional::numeric[],
+            :p_fees::numeric[], :p_pnl::numeric[], :p_status::text[], :p_reason::text[], :p_last_exit::bigint[])
+            AS v(id, remaining, cost, notional, fees, pnl, status, reason, last_exit)
+        WHERE p.id = v.id
+        RETURNING p.id, p.closed_at
+    ), legs_done AS (
+        UPDATE trading_exitleg l SET status = 'done' FROM unnest(:legs::bigint[]) AS v(id) WHERE l.id = v.id
+    ), legs_cancelled AS (
+        UPDATE trading_exitleg l SET status = 'cancelled' FROM unnest(:closed::bigint[]) AS v(position_id)
+        WHERE l.position_id = v.position_id AND l.status = 'live'
+            AND NOT EXISTS (SELECT FROM unnest(:legs) AS done(id) WHERE done.id = l.id)
+    ), exits AS (
+        UPDATE trading_exit e SET status = v.status, drain_id = drain.id, closed_at = clock_timestamp(),
+            quantity = v.quantity, fill_price = v.price, fee = v.fee, pnl = v.pnl, late = v.late,
+            note = coalesce(v.note, e.note)
+        FROM drain, unnest(:e_id::bigint[], :e_status::text[], :e_quantity::numeric[], :e_price::numeric[],
+            :e_fee::numeric[], :e_pnl::numeric[], :e_late::bool[], :e_note::text[])
+            AS v(id, status, quantity, price, fee, pnl, late, note)
+        WHERE e.id = v.id
+    ), lines AS (
+        SELECT * FROM unnest(:f_account::bigint[], :f_instrument::bigint[], :f_position::bigint[], :f_exit::bigint[],
+            :f_buy::bool[], :f_quantity::numeric[], :f_price::numeric[], :f_fee::numeric[], :f_currency::text[],
+            :f_cash::numeric[], :f_holdings::numeric[], :f_pnl::numeric[])
+        AS v(account_id, instrument_id, position_id, exit_id, buy, quantity, price, fee, currency, cash, holdings, pnl)
+    ), fills AS (
+        INSERT INTO trading_fill (account_id, instrument_id, position_id, exit_id, client_id, buy, quantity, price,
+            fee, at)
+        SELECT account_id, instrument_id, position_id, exit_id, 'x' || exit_id || '-1', buy, quantity, price, fee,
+            clock_timestamp()
+        FROM lines
+        RETURNING id, exit_id, at
+    ), ledger AS (
+        INSERT INTO trading_ledgerentry (account_id, currency, fill_id, kind, cash, holdings, fees, pnl, capital, at)
+        SELECT v.account_id, v.currency, f.id, 'close', v.cash, v.holdings, v.fee, v.pnl, 0, f.at
+        FROM lines v JOIN fills f USING (exit_id)
+    ), events AS (
+        INSERT INTO journal_event (kind, subject, account_id, actor, payload)
+        SELECT v.kind, 'position:' || v.position_id, v.account_id, '', v.payload || jsonb_build_object(
+            'closed_at', p.closed_at,
+            'tick_to_close_ms', round(extract(epoch FROM clock_timestamp() - v.tick_at) * 1000, 3))
+        FROM unnest(:j_kind::text[], :j_position::bigint[], :j_account::bigint[], :j_tick_at::timestamptz[],
+            :j_payload::jsonb[]) AS v(kind, position_id, account_id, tick_at, payload)
+        JOIN positions p ON p.id = v.position_id
+    ), changes AS (
+        INSERT INTO trading_levelchange (position_id, shard)
+        SELECT * FROM unnest(:c_position::bigint[], :c_shard::smallint[])
+    )
+    SELECT id FROM drain
+    """,
 )
-INSERT INTO trading_ledgerentry (account_id, currency, fill_id, kind, cash, holdings, fees, pnl, capital, at)
-SELECT v.account_id, v.currency, f.id, 'close', v.cash, v.holdings, v.fee, v.pnl, 0, f.at FROM v JOIN f USING (exit_id)
-"""
-_EVENTS = """
-INSERT INTO journal_event (kind, subject, account_id, actor, payload)
-SELECT v.kind, 'position:' || v.position, v.account, '', v.payload || jsonb_build_object('closed_at', p.closed_at,
-    'tick_to_close_ms', round(extract(epoch FROM clock_timestamp() - v.tick_at) * 1000, 3))
-FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::jsonb[])
-    AS v(kind, position, account, tick_at, payload)
-JOIN trading_position p ON p.id = v.position
-"""
-_CHANGES = """
-INSERT INTO trading_levelchange (position_id, shard) SELECT * FROM unnest(%s::bigint[], %s::smallint[])
-"""
 
 
 def write(batch: Sequence[Case], *, worker: str) -> int:
     """Write everything a batch of settled positions changes and return the id of its drain row."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO trading_drain (worker, claimed_at) VALUES (%s, clock_timestamp()) RETURNING id", [worker]
-        )
-        drain_id = int(cursor.fetchone()[0])
-        moved = [case for case in batch if case.left]
-        if moved:
-            cursor.execute(_POSITIONS, _columns(map(_position, moved)))
-            cursor.execute(_LEGS_DONE, [LegStatus.DONE, _array(_legs_done(moved))])
-            closed = [case.row.id for case in moved if not case.holding.remaining]
-            cursor.execute(_LEGS_CANCELLED, [LegStatus.CANCELLED, _array(closed), LegStatus.LIVE])
-            left = [(case, item) for case in moved for item in case.left]
-            cursor.execute(_EXITS, [drain_id, *_columns(_exit(item) for _, item in left)])
-            cursor.execute(_FILLS, _columns(_fill(case, item) for case, item in left))
-            cursor.execute(_EVENTS, [list(column) for column in zip(*map(_event, moved), strict=True)])
-        _supersede(cursor, batch, drain_id)
-        cursor.execute(_CHANGES, _columns((case.row.id, case.row.shard) for case in batch))
-    return drain_id
+    moved = [case for case in batch if case.left]
+    left = [(case, item) for case in moved for item in case.left]
+    ((drain_id,),) = _WRITE.run(
+        worker=worker,
+        claimed_at=batch[0].row.locked_at,
+        legs=array(_legs_done(moved)),
+        closed=array(case.row.id for case in moved if not case.holding.remaining),
+        **_columns("p", _POSITION, map(_position, moved)),
+        **_columns("e", _EXIT, (_exit(answer) for case in batch for answer in case.answers)),
+        **_columns("f", _FILL, (_fill(case, item) for case, item in left)),
+        **_columns("j", _EVENT, map(_event, moved)),
+        **_columns("c", ("position", "shard"), ((case.row.id, case.row.shard) for case in batch)),
+    )
+    return int(drain_id)
 
 
 def stamp_commit(drain_id: int) -> None:
     """Write down that the batch is committed by now; needs no durability of its own, so it waits for no disk."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL synchronous_commit = off")
-        cursor.execute("UPDATE trading_drain SET committed_at = clock_timestamp() WHERE id = %s", [drain_id])
+    with connection.cursor() as cursor:
+        # Two statements in one message are one transaction.
+        cursor.execute(
+            "SET LOCAL synchronous_commit = off; "
+            "UPDATE trading_drain SET committed_at = clock_timestamp() WHERE id = %s",
+            [drain_id],
+        )
 
 
-def _supersede(cursor: Any, batch: Sequence[Case], drain_id: int) -> None:
-    lost = [item for case in batch for item in case.answers if isinstance(item, Superseded)]
-    if lost:
-        ids, why = [item.exit_id for item in lost], [item.why for item in lost]
-        cursor.execute(_SUPERSEDED, [ExitStatus.SUPERSEDED, drain_id, ids, why])
+_POSITION = ("id", "remaining", "cost", "notional", "fees", "pnl", "status", "reason", "last_exit")
 
 
 def _position(case: Case) -> tuple[Any, ...]:
@@ -186,8 +170,29 @@ def _legs_done(cases: Iterable[Case]) -> list[int]:
     ]
 
 
-def _exit(item: Left) -> tuple[Any, ...]:
-    return (item.exit_id, ExitStatus.DONE, item.quantity, item.price, item.fee, item.pnl, item.late)
+_EXIT = ("id", "status", "quantity", "price", "fee", "pnl", "late", "note")
+
+
+def _exit(item: Left | Superseded) -> tuple[Any, ...]:
+    if isinstance(item, Superseded):
+        return (item.exit_id, ExitStatus.SUPERSEDED, None, None, None, None, False, item.why)
+    return (item.exit_id, ExitStatus.DONE, item.quantity, item.price, item.fee, item.pnl, item.late, None)
+
+
+_FILL = (
+    "account",
+    "instrument",
+    "position",
+    "exit",
+    "buy",
+    "quantity",
+    "price",
+    "fee",
+    "currency",
+    "cash",
+    "holdings",
+    "pnl",
+)
 
 
 def _fill(case: Case, item: Left) -> tuple[Any, ...]:
@@ -206,6 +211,9 @@ def _fill(case: Case, item: Left) -> tuple[Any, ...]:
         line.holdings,
         line.pnl,
     )
+
+
+_EVENT = ("kind", "position", "account", "tick_at", "payload")
 
 
 def _event(case: Case) -> tuple[str, int, int, datetime, str]:
@@ -232,10 +240,13 @@ def _event(case: Case) -> tuple[str, int, int, datetime, str]:
     return kind, row.id, row.account_id, _last(case).tick_at, json.dumps(payload)
 
 
-def _columns(rows: Iterable[tuple[Any, ...]]) -> list[str]:
-    return [_array(column) for column in zip(*rows, strict=True)]
+_TEXTS = {"note", "currency", "payload"}
 
 
-def _array(values: Iterable[Any]) -> str:
-    """Write a PostgreSQL array literal of numbers and plain words: one parse instead of one expression per element."""
-    return "{" + ",".join(map(str, values)) + "}"
+def _columns(group: str, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> dict[str, str]:
+    """Turn rows into one array parameter per column; no rows become empty arrays."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(names)
+    return {
+        f"{group}_{name}": texts(column) if name in _TEXTS else array(column)
+        for name, column in zip(names, columns, strict=True)
+    }

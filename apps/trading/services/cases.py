@@ -1,55 +1,28 @@
 """Reading what a settlement depends on, once the positions are locked, and settling each by the domain's rules."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
 from django.conf import settings
-from django.db import connection
 
 from apps.domain import fills
 from apps.domain.legs import Leg, LegKind
 from apps.domain.settlement import Due, Holding, Left, Market, Superseded, Terms, settle
 from apps.domain.sides import Side
-from apps.domain.states import ExitStatus, LegStatus
-from apps.market import selectors as market
-from apps.trading.models import Exit
+from apps.domain.states import LegStatus
+from apps.trading.locks import Locked
 from apps.trading.services import booking
-
-POSITION = (
-    "id",
-    "account_id",
-    "instrument_id",
-    "side",
-    "quantity",
-    "remaining",
-    "cost",
-    "entry_price",
-    "exit_notional",
-    "fees",
-    "realised_pnl",
-    "opened_at",
-    "signal_id",
-    "instrument__symbol",
-    "instrument__shard",
-    "instrument__quote_currency",
-    "instrument__tick_size",
-    "instrument__lot_size",
-    "account__fee_rate",
-    "account__fee_fixed",
-    "account__slippage_rate",
-    "account__slippage_fixed",
-)
+from apps.trading.statements import Statement, array
 
 
-def decide(locked: Sequence[booking.Locked]) -> tuple[list[booking.Case], list[Left | Superseded]]:
+def decide(locked: Sequence[Locked]) -> tuple[list[booking.Case], list[Left | Superseded]]:
     """Settle the exits that wait for locked positions; return what is to be written and every answer."""
     if not locked:
         return [], []
-    now = _clock()
     due = _due([row.id for row in locked])
-    quotes = _markets({row.instrument_id for row in locked})
+    markets = {row.instrument_id: _market(row) for row in locked}
     batch, answers = [], []
     for row in locked:
         exits = due.get(row.id)
@@ -62,33 +35,25 @@ def decide(locked: Sequence[booking.Locked]) -> tuple[list[booking.Case], list[L
             remaining=row.remaining,
             cost=row.cost,
         )
-        outcome = settle(holding, [item.due for item in exits], quotes.get(row.instrument_id), _terms(row, now))
+        outcome = settle(holding, [item.due for item in exits], markets[row.instrument_id], _terms(row))
         answers += outcome
         batch.append(booking.Case(row=row, holding=holding, due=exits, answers=outcome))
     return batch, answers
 
 
-_DUE = (
-    "id",
-    "position_id",
-    "reason",
-    "trigger_price",
-    "peak",
-    "tick_at",
-    "leg_id",
-    "leg__status",
-    "leg__kind",
-    "leg__fraction",
-    "leg__level",
-    "leg__activation",
-    "leg__trail",
-    "leg__trail_is_rate",
-    "leg__due_at",
+_DUE = Statement(
+    "exits_due",
+    """
+    SELECT e.id, e.position_id, e.reason, e.trigger_price, e.peak, e.tick_at, e.leg_id, l.status, l.kind, l.fraction,
+        l.level, l.activation, l.trail, l.trail_is_rate, l.due_at
+    FROM trading_exit e LEFT JOIN trading_exitleg l ON l.id = e.leg_id
+    WHERE e.position_id = ANY(:positions::bigint[]) AND e.status = 'triggered'
+    """,
 )
 
 
 def _due(position_ids: Sequence[int]) -> dict[int, list[booking.Waiting]]:
-    rows = Exit.objects.filter(position_id__in=position_ids, status=ExitStatus.TRIGGERED).values_list(*_DUE)
+    rows = _DUE.run(positions=array(position_ids))
     found: dict[int, list[booking.Waiting]] = defaultdict(list)
     for id_, position_id, reason, price, peak, tick_at, leg_id, *leg in rows:
         due = Due(
@@ -124,14 +89,13 @@ def _leg(
     )
 
 
-def _markets(instrument_ids: Iterable[int]) -> dict[int, Market]:
-    return {
-        key: Market(price=quote.price, bid=quote.bid, ask=quote.ask, received_at=quote.received_at)
-        for key, quote in market.quotes(list(instrument_ids)).items()
-    }
+def _market(row: Locked) -> Market | None:
+    if row.market_price is None or row.market_at is None:
+        return None
+    return Market(price=row.market_price, bid=row.market_bid, ask=row.market_ask, received_at=row.market_at)
 
 
-def _terms(row: booking.Locked, now: datetime) -> Terms:
+def _terms(row: Locked) -> Terms:
     return Terms(
         tick_size=row.tick_size,
         lot_size=row.lot_size,
@@ -141,12 +105,5 @@ def _terms(row: booking.Locked, now: datetime) -> Terms:
             slippage_rate=row.slippage_rate,
             slippage_fixed=row.slippage_fixed,
         ),
-        late_before=now - settings.EXIT_LATE_AFTER,
+        late_before=row.locked_at - settings.EXIT_LATE_AFTER,
     )
-
-
-def _clock() -> datetime:
-    """Return the database's clock, the one all latencies are measured against."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        return cursor.fetchone()[0]  # type: ignore[no-any-return]

@@ -5,10 +5,9 @@ doubled or merged does no harm.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import NamedTuple, Self
 
 from django.db import DataError, IntegrityError, connection, transaction
@@ -159,21 +158,21 @@ def drain(*, worker: str, limit: int) -> Drained:
     cannot be executed fails alone, with an event, and holds up no other.
     """
     try:
-        return _drain(worker, locks.positions_to_leave, limit)
+        return _drain(worker, limit)
     except _POISON as error:
         log.warning("a batch of exits failed and is done one by one: %s", str(error).strip())
     done = Drained()
     for position_id in locks.positions_waiting(limit):
         try:
-            done += _drain(worker, partial(locks.position_to_leave, position_id), 1)
+            done += _drain(worker, 1, only=position_id)
         except _POISON as error:
             _fail(position_id, str(error).strip())
     return done
 
 
-def _drain(worker: str, lock: Callable[[int, Sequence[str]], list[tuple[object, ...]]], limit: int) -> Drained:
+def _drain(worker: str, limit: int, *, only: int | None = None) -> Drained:
     with transaction.atomic():
-        locked = [booking.Locked._make(row) for row in lock(limit, cases.POSITION)]
+        locked = locks.positions_to_leave(limit, only=only)
         batch, answers = cases.decide(locked)
         drain_id = booking.write(batch, worker=worker) if batch else None
     if drain_id is not None:

@@ -1,7 +1,7 @@
 """Opening positions and amending their ways out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 
 from apps.domain import fills, numbers, opening
 from apps.domain.errors import Problem, Refused, Unavailable
-from apps.domain.legs import Leg, LegKind
+from apps.domain.legs import Leg, LegKind, resting
 from apps.domain.sides import Side
 from apps.domain.states import LegStatus, PositionStatus
 from apps.journal import services as journal
@@ -87,7 +87,7 @@ def amend_levels(
         quote = market.quote_of(position.instrument_id)
         price = quote.price if quote else position.entry_price
         side, grid = Side(position.side), _grid(position.instrument)
-        wanted = [leg for group in legs.values() for leg in group]
+        wanted = [resting(leg, side, position.entry_price) for group in legs.values() for leg in group]
         found = opening.problems(side, position.quantity, wanted, price, grid, now)
         if found:
             raise Refused(*found)
@@ -128,11 +128,14 @@ def _open(wishes: Sequence[Opening], now: datetime) -> list[Opened]:
             answers[index] = earlier
             continue
         instrument = instruments[wish.instrument_id]
+        account = accounts[wish.account_id]
         reference = _reference(wish.side, _fresh(instrument, quotes, now))
-        found = opening.problems(wish.side, wish.quantity, wish.legs, reference, _grid(instrument), now)
+        price = fills.slipped(wish.side.sign, reference, _costs(account), instrument.tick_size)
+        legs = tuple(resting(leg, wish.side, price) for leg in wish.legs)
+        found = opening.problems(wish.side, wish.quantity, legs, reference, _grid(instrument), now)
         if any(problem.field == "quantity" for problem in found):
-            raise Refused(*found)  # a quantity beyond all measure has no price
-        entry = _price(wish, accounts[wish.account_id], instrument, reference)
+            raise Refused(*found)  # a quantity beyond all measure costs nothing that could be said
+        entry = _entry(replace(wish, legs=legs), account, instrument, reference, price)
         found += _funds(entry, free[wish.account_id])
         if found:
             raise Refused(*found)
@@ -147,10 +150,8 @@ def _open(wishes: Sequence[Opening], now: datetime) -> list[Opened]:
     ]
 
 
-def _price(wish: Opening, account: Account, instrument: Instrument, reference: Decimal) -> _Entry:
-    costs = _costs(account)
-    price = fills.slipped(wish.side.sign, reference, costs, instrument.tick_size)
-    fee = fills.fee(price, wish.quantity, costs)
+def _entry(wish: Opening, account: Account, instrument: Instrument, reference: Decimal, price: Decimal) -> _Entry:
+    fee = fills.fee(price, wish.quantity, _costs(account))
     line = fills.opening(wish.side.sign, price, wish.quantity, fee)
     return _Entry(
         wish=wish, account=account, instrument=instrument, reference=reference, price=price, fee=fee, line=line
