@@ -2,21 +2,23 @@
 
 import os
 
+import django
 from channels.routing import ProtocolTypeRouter, URLRouter
-from django.core.asgi import get_asgi_application
 from django.urls import path, re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradingsite.settings")
-pages = get_asgi_application()  # before anything that needs the models
+django.setup(set_prefix=False)  # before anything that needs the models
 
 from django.conf import settings  # noqa: E402 - models are ready only now
 
-from apps.trading import bell  # noqa: E402
-from apps.web.gateway.application import Gateway, refuse  # noqa: E402
-from workers.bell import ring  # noqa: E402
+from apps.trading import bell as port  # noqa: E402 - models are ready only now
+from apps.web import serving  # noqa: E402 - models are ready only now
+from apps.web.gateway.application import Gateway, refuse  # noqa: E402 - models are ready only now
+from workers import bell  # noqa: E402 - models are ready only now
 
-bell.install(ring)
-gateway = Gateway(settings.REDIS_URL)
+port.install(ring=bell.ring, announce=bell.announce)
+pages = serving.Pages()
+gateway = Gateway(settings.REDIS_URL, at_the_end=pages.close)
 application = ProtocolTypeRouter(
     {
         "http": pages,

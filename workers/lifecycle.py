@@ -33,7 +33,7 @@ def keep_our_logging(**_event: Any) -> None:
 @signals.worker_init.connect
 def prepare(**_event: Any) -> None:
     """Let services ring for a worker from within tasks, and have every child warm up."""
-    port.install(bell.ring)
+    port.install(ring=bell.ring, announce=bell.announce)
     # Connected this late because Celery's own answer, which closes inherited connections, must come before.
     signals.worker_process_init.connect(warm_up)
 

@@ -25,7 +25,19 @@ logger = logging.getLogger(__name__)
 
 
 class Channel(redis.Channel):
-    """A channel that sets aside what it cannot read."""
+    """A channel that sets aside what it cannot read, and keeps its client.
+
+    The channel as it comes makes a client for every single exchange, which costs more than the exchange itself.
+    """
+
+    _kept: Any = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        if asynchronous:
+            return super()._create_client(asynchronous=True)  # type: ignore[misc] # as below
+        if self._kept is None or self._kept.connection_pool is not self.pool:
+            self._kept = super()._create_client()  # type: ignore[misc] # the stubs do not know it
+        return self._kept
 
     def _brpop_read(self, **options: Any) -> Any:
         try:

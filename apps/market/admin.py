@@ -10,8 +10,8 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from apps.access.admin import cells, pages
-from apps.access.admin.rows import Page, ReadOnlyPage
+from apps.access.desk import cells, pages
+from apps.access.desk.rows import Page, ReadOnlyPage
 from apps.domain import numbers
 from apps.journal import services as journal
 from apps.market import selectors
@@ -19,14 +19,14 @@ from apps.market.feeds import FEEDS
 from apps.market.models import FeedStatus, Instrument, Quote
 
 
-class InstrumentForm(forms.ModelForm[Instrument]):
+class InstrumentForm(forms.ModelForm):  # type: ignore[type-arg] # not generic while it runs
     """An instrument's rules, checked against one another."""
 
     feed = forms.ChoiceField(widget=UnfoldAdminSelectWidget, help_text="The feed plug-in its prices come from.")
 
     class Meta:
         model = Instrument
-        fields = "__all__"  # noqa: DJ007
+        fields = "__all__"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -82,15 +82,25 @@ class InstrumentAdmin(Page):
     """What can be traded, and on which grid."""
 
     form = InstrumentForm
-    list_display = ("symbol", price, freshness, cells.number("tick_size"), cells.number("lot_size"))
-    list_display += (cells.rate("jump_band"), "calendar", "feed", "shard", "enabled")
+    list_display = (
+        "symbol",
+        price,
+        freshness,
+        cells.number("tick_size"),
+        cells.number("lot_size"),
+        cells.rate("jump_band"),
+        "calendar",
+        "feed",
+        "shard",
+        "enabled",
+    )
     list_filter = ("enabled", "feed", "shard", "quote_currency")
     search_fields = ("symbol", "base_currency")
     list_select_related = ("quote",)
     fieldsets = (
-        (None, {"fields": ("symbol", ("base_currency", "quote_currency"), "enabled")}),
-        ("Grid", {"fields": (("tick_size", "lot_size"), ("min_quantity", "max_quantity"))}),
-        ("Prices", {"fields": (("feed", "shard"), ("calendar", "jump_band"))}),
+        (None, {"fields": ("symbol", "base_currency", "quote_currency", "enabled")}),
+        ("Grid", {"fields": ("tick_size", "lot_size", "min_quantity", "max_quantity")}),
+        ("Prices", {"fields": ("feed", "shard", "calendar", "jump_band")}),
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Instrument | None = None) -> tuple[str, ...]:
@@ -114,9 +124,23 @@ class InstrumentAdmin(Page):
 class QuoteAdmin(ReadOnlyPage):
     """The latest price of each instrument."""
 
-    list_display = (cells.linked("instrument"), cells.number("price"), cells.number("bid"), cells.number("ask"))
-    list_display += (quote_state, cells.instant("at"), cells.instant("heard_at", "last heard"))
-    shown = (*list_display, cells.number("low"), cells.number("high"), "trade_id", cells.instant("received_at"), "epoch")
+    list_display = (
+        cells.linked("instrument"),
+        cells.number("price"),
+        cells.number("bid"),
+        cells.number("ask"),
+        quote_state,
+        cells.instant("at"),
+        cells.instant("heard_at", "last heard"),
+    )
+    shown = (
+        *list_display,
+        cells.number("low"),
+        cells.number("high"),
+        "trade_id",
+        cells.instant("received_at"),
+        "epoch",
+    )
     search_fields = ("instrument__symbol",)
     list_select_related = ("instrument",)
     ordering = ("instrument__symbol",)

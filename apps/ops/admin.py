@@ -22,6 +22,7 @@ from apps.access.desk import cells, pages
 from apps.access.desk.rows import Page, ReadOnlyPage
 from apps.journal.models import Event, Lease, Pulse
 from apps.trading import selectors
+from apps.trading.admin import story
 
 SILENT_AFTER = timedelta(seconds=10)
 NOUNS = ("position", "exit", "account", "instrument", "strategy", "feed", "listener", "request", "site")
@@ -42,11 +43,18 @@ class KindFilter(admin.SimpleListFilter):
         return queryset.filter(kind__startswith=f"{self.value()}.") if self.value() in NOUNS else queryset
 
 
+@cells.computed("what")
+def told(row: Event) -> str:
+    """Say in words what happened, where there are words for it."""
+    words = story.sentence(row)
+    return cells.NOTHING if words == row.kind else words
+
+
 @admin.register(Event)
 class EventAdmin(ReadOnlyPage):
     """Everything that happened, newest first."""
 
-    list_display = ("id", cells.instant("at"), "kind", "subject", cells.text("account_id", "account"), "actor")
+    list_display = ("id", cells.instant("at"), "kind", "subject", cells.text("account_id", "account"), told, "actor")
     shown = (*list_display, cells.facts("payload"))
     list_filter = (KindFilter,)
     search_fields = ("=subject", "=kind", "=actor")

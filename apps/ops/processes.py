@@ -15,6 +15,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 # the pages say nothing about a worker and would double the time of its start.
 CELERY: Final = {"REMAP_SIGTERM": "SIGQUIT", "CELERY_SKIP_CHECKS": "1"}
 WORKER: Final = ("celery", "-q", "-A", "tradingsite", "worker", "--without-gossip", "--without-mingle")
+# The gateway takes 4 KB a message; the server need not read megabytes before it says so.
+SOCKETS: Final = ("--ws-max-size", "65536")
 OTHER_QUEUES: Final = "orders,market,strategies,backtests,reporting,ops"
 # What starts first stops last: the venue before its listeners, workers before what gives them work.
 VENUE, WORKERS, WATCHERS, DOORS = 0, 1, 2, 3
@@ -69,7 +71,7 @@ def _watchers(settings: LazySettings) -> Iterable[Child]:
 
 def _doors(settings: LazySettings, flower_password: str) -> Iterable[Child]:
     address = ("--host", settings.WEB_HOST, "--port", str(settings.WEB_PORT))
-    yield _child("web", ("-m", "uvicorn", "tradingsite.asgi:application", *address, "--no-access-log"), DOORS)
+    yield _child("web", ("-m", "uvicorn", "tradingsite.asgi:application", *address, "--no-access-log", *SOCKETS), DOORS)
     secret = {"FLOWER_BASIC_AUTH": f"admin:{flower_password}"} if flower_password else {}
     yield _child("flower", ("-m", "workers.flower"), DOORS, environment=secret)
 

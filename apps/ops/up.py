@@ -56,6 +56,14 @@ class Site:
         self._supervisor = Supervisor(Path(settings.VAR) / "log")
 
     def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:  # Ctrl-C included: what was started is stopped in order
+            self.__exit__()
+            raise
+        return self
+
+    def _start(self) -> None:
         for name in self.found.embedded:
             self._supervisor.watch(name, pid=partial(servers.pid, name), revive=partial(servers.revive, name))
         # Importing the site's code is most of a start: what needs no tables starts beside the migrations.
@@ -70,7 +78,6 @@ class Site:
         call_command("timetable", verbosity=0, stdout=_Nowhere())
         self._supervisor.start(*(child for child in children if child not in early))
         self._claim.announce(self.doors.site)
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._supervisor.__exit__(None, None, None)

@@ -28,6 +28,15 @@ ORDER BY i.symbol
 _MARKS = """
 SELECT w.leg_id, w.peak::float8, w.rides FROM trading_watermark w
 """
+# A number is taken when its transaction writes it and seen when that commits, at most half a minute later.
+_NEWEST = """
+WITH newest AS (SELECT coalesce(max(id), 0) AS id FROM trading_levelchange),
+settled AS (SELECT coalesce(max(id), 0) AS id FROM trading_levelchange WHERE at < now() - interval '2 minutes')
+SELECT newest.id, ARRAY(
+    SELECT n FROM generate_series(greatest(settled.id, newest.id - 20000) + 1, newest.id) AS n
+    WHERE NOT EXISTS (SELECT 1 FROM trading_levelchange c WHERE c.id = n)
+) FROM newest, settled
+"""
 _CHANGED = """
 SELECT id, position_id, shard FROM trading_levelchange
 WHERE id > %s OR id = ANY(%s::bigint[]) ORDER BY id LIMIT %s
@@ -61,9 +70,9 @@ def live(shard: int) -> Iterator[tuple[int, Watch]]:
 
     Legs whose exit waits to be executed are left out: they come back by a change if it comes to nothing.
     """
-    marks = _Marks()
     with transaction.atomic(), connection.chunked_cursor() as cursor:
         cursor.execute(_LIVE, [shard])
+        marks = _Marks()  # after the legs: a leg that is seen has its watermark, one that comes meanwhile is not seen
         while rows := cursor.fetchmany(_CHUNK):
             for id_, instrument_id, kind, is_long, level, activation, trail, is_rate in rows:
                 root, peak = marks.of(id_) if kind in _MARKED else (None, None)
@@ -78,11 +87,15 @@ def instruments(shard: int) -> list[tuple[int, str, int]]:
         return list(cursor)
 
 
-def newest_change() -> int:
-    """Return the number of the newest change; take it before reading the live legs, so that nothing falls between."""
+def newest_change() -> tuple[int, list[int]]:
+    """Return the number of the newest change, and the lower ones that may still become visible.
+
+    Take it before reading the live legs, so that nothing falls between.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT coalesce(max(id), 0) FROM trading_levelchange")
-        return int(cursor.fetchone()[0])
+        cursor.execute(_NEWEST)
+        newest, missing = cursor.fetchone()
+        return int(newest), list(missing)
 
 
 def changed(after: int, also: Sequence[int], limit: int) -> list[tuple[int, int, int]]:

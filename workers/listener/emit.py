@@ -45,9 +45,10 @@ class Emitter:
 
     def forget(self, leg_ids: Iterable[int]) -> None:
         """Drop crossings of legs that are done with."""
-        with self._lock:
+        with self._written_some:
             for leg_id in leg_ids:
                 self._pending.pop(leg_id, None)
+            self._written_some.notify_all()
 
     def take_doubtful(self) -> set[int]:
         """Return and forget the legs whose crossing was not written: they are to be read again."""

@@ -100,7 +100,7 @@ class QuoteFlusher:
         return [
             (tape, tick)
             for tape in list(self._watcher.tapes.values())
-            if (tick := tape.last()) is not None and tick is not self._written.get(tape.symbol)
+            if (tick := tape.looked_at) is not None and tick is not self._written.get(tape.symbol)
         ]
 
     def _heard(self, but: set[int]) -> dict[int, datetime]:

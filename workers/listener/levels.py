@@ -31,7 +31,8 @@ class Levels:
 
     def start(self) -> int:
         """Load every live leg and return how many are watched; what changes meanwhile is read afterwards."""
-        self._last = watches.newest_change()
+        self._last, missing = watches.newest_change()
+        self._missing = dict.fromkeys(missing, time.monotonic())
         count = self._watcher.load(watches.live(self._shard))
         self.seen_at = time.monotonic()
         return count

@@ -10,12 +10,13 @@ from apps.domain.ticks import Tick
 # Ticks kept for levels that arrive late, for the quote and for the tick store: at 10,000 ticks per second of one
 # instrument still 400 ms, while a level arrives within some 20 ms and the quote leaves every 250 ms.
 RING = 4096
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Tape:
     """One instrument as the receive thread sees it. The ring is appended to without a lock, the book needs one."""
 
-    __slots__ = ("book", "heard_ns", "instrument_id", "refilled", "ring", "skew", "symbol")
+    __slots__ = ("book", "heard_ns", "instrument_id", "looked_at", "refilled", "ring", "skew", "symbol")
 
     def __init__(self, symbol: str, instrument_id: int) -> None:
         self.symbol = symbol
@@ -23,6 +24,7 @@ class Tape:
         self.book = Book()
         self.ring: deque[Tick] = deque(maxlen=RING)
         self.refilled: deque[Tick] = deque(maxlen=100_000)  # late trades waiting for the tick store
+        self.looked_at: Tick | None = None  # the newest tick whose crossings are all with the emitter
         self.heard_ns = 0
         self.skew = timedelta(0)  # our clock minus the venue's, as the fastest recent tick says
 
@@ -42,7 +44,7 @@ class Tape:
 
     def since(self, at: datetime) -> Iterator[Tick]:
         """Yield the ticks received at or after an instant, oldest first."""
-        limit = int(at.timestamp() * 1e9)
+        limit = (at - _EPOCH) // timedelta(microseconds=1) * 1000
         fresh = []
         for tick in reversed(list(self.ring)):
             if tick.received_ns < limit:

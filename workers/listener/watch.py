@@ -38,9 +38,9 @@ class Watcher:
         tape.ring.append(tick)
         self.ticks += 1
         book = tape.book
-        if book.low < tick.price < book.high or tick.snapshot:
-            return
-        self._cross(tape, tick)
+        if not book.low < tick.price < book.high and not tick.snapshot:
+            self._cross(tape, tick)
+        tape.looked_at = tick
 
     def heard(self, symbol: str, received_ns: int) -> None:
         """Note that the feed of this product is alive."""
@@ -145,7 +145,7 @@ class Watcher:
                 return
             watch, found, seen = _replay(tape, leg)
             if not found:
-                tape.book.add(watch)
+                tape.book.add(watch, moved=watch.peak != leg.watch.peak)
                 for tick in tape.newer_than(seen):
                     if not tick.snapshot:
                         fired = tape.book.cross(tick.price, marks=not tick.off_market)

@@ -25,7 +25,9 @@ from workers.replay.recording import Message
 log = logging.getLogger(__name__)
 
 AHEAD: Final = 1000  # exits that may wait for the drain before the next message has to
-STEP_NS: Final = 1000  # between two messages at least: instants are kept to the microsecond, and order is decided by them
+STEP_NS: Final = (
+    1000  # between two messages at least: instants are kept to the microsecond, and order is decided by them
+)
 LOOK_EVERY: Final = 64  # messages
 _LEAD_WITHIN = 1.0
 _REST = 0.0005

@@ -7,7 +7,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from django.conf import settings
 from django.contrib.auth import get_user_model
 
 from apps.domain import numbers
@@ -107,8 +106,8 @@ class _Levels:
 
     def __init__(self, market: _Market, side: Side, chance: random.Random) -> None:
         self.price = market.price
-        self._tick = market.instrument.tick_size
-        self._sign = side.sign
+        self._tick: Decimal = market.instrument.tick_size
+        self._sign: int = side.sign
         self.chance = chance
 
     def distance(self) -> Decimal:

@@ -4,8 +4,9 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -91,11 +92,10 @@ def survey(path: Path) -> Survey:
     return Survey(messages=count, seconds=round((last - first) / 1e9, 3), listings=listings)
 
 
-def _open(path: Path) -> IO[bytes]:
-    file = path.open("rb")
-    compressed = file.read(2) == _GZIP
-    file.seek(0)
-    return gzip.GzipFile(fileobj=file) if compressed else file
+def _open(path: Path) -> gzip.GzipFile | BufferedReader:
+    with path.open("rb") as file:
+        compressed = file.read(2) == _GZIP
+    return gzip.GzipFile(path) if compressed else path.open("rb")
 
 
 def _message(path: Path, number: int, text: bytes) -> Message:

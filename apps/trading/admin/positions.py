@@ -55,7 +55,7 @@ def side(row: Position) -> str:
     return cells.tag("▲ long" if row.side == Side.LONG else "▼ short", "plain")
 
 
-@cells.computed("held", "remaining")
+@cells.computed("quantity", "quantity")
 def held(row: Position) -> str:
     """Show what is held, and of how much where it is not all or nothing."""
     now, then = (numbers.plain(value) for value in (row.remaining, row.quantity))
@@ -67,7 +67,9 @@ def held(row: Position) -> str:
 def status(row: Position) -> str:
     """Show the status, and what a closed position was left by."""
     shown = cells.tag(row.status, cells.TONES.get(row.status, "plain"))
-    return format_html("{} {}", shown, cells.tag(row.exit_reason, "plain")) if row.exit_reason else shown
+    if not row.exit_reason:
+        return shown
+    return format_html('<span class="word">{} {}</span>', shown, cells.tag(row.exit_reason, "plain"))
 
 
 @admin.register(Position)

@@ -39,7 +39,7 @@ def open_account(*, owner_id: int, name: str, deposit: Decimal, now: datetime, a
 
 def pay_in(*, account_id: int, amount: Decimal, now: datetime, actor: str = "") -> LedgerEntry:
     """Deposit an amount (negative to withdraw) in the account's currency. Raises Refused."""
-    if not amount.is_finite() or amount == 0 or amount != numbers.money(amount) or abs(amount) >= numbers.LIMIT:
+    if not amount.is_finite() or amount == 0 or abs(amount) >= numbers.LIMIT or amount != numbers.money(amount):
         raise Refused(
             Problem(
                 field="amount",

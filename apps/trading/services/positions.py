@@ -15,7 +15,7 @@ from apps.domain.states import LegStatus, PositionStatus
 from apps.journal import services as journal
 from apps.market import selectors as market
 from apps.market.models import Instrument, Quote
-from apps.trading import books, locks
+from apps.trading import bell, books, locks
 from apps.trading.models import Account, ExitLeg, Fill, LedgerEntry, LevelChange, Position, Watermark
 from apps.trading.services import facts
 
@@ -99,6 +99,7 @@ def amend_levels(
         LevelChange.objects.create(position_id=position.pk, shard=position.instrument.shard)
         payload = facts.of_position(position, list(live.all()))
         _record("position.amended", position, payload, actor)
+        bell.announce_after_commit()
     return position
 
 
@@ -179,6 +180,7 @@ def _store(entries: Sequence[_Entry], now: datetime) -> list[Position]:
             for position, entry in pairs
         ]
     )
+    bell.announce_after_commit()
     return positions
 
 

@@ -3,15 +3,18 @@
 import json
 import signal
 import sys
+import threading
 import time
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error, connection
 from rich.console import Console
 from rich.live import Live
 
@@ -20,6 +23,7 @@ from apps.ops.supervisor import AlreadyRunning, only_one
 from apps.ops.up import NotReady, Site
 
 _LOOK_EVERY = 1.0
+_SUMMARY_WITHIN = 15.0
 _LINE_EVERY = 5.0
 
 
@@ -43,6 +47,9 @@ class Command(BaseCommand):
                 self._run(Site(found, claim, self._say), options)
         except (AlreadyRunning, NotReady) as error:
             raise CommandError(str(error)) from error
+        except Error as error:
+            first = (str(error).strip().splitlines() or ["no reason given"])[0]
+            raise CommandError(f"The database cannot be used: {first}") from error
 
     def _run(self, site: Site, options: dict[str, Any]) -> None:
         summary: dict[str, Any] | None = None
@@ -56,7 +63,7 @@ class Command(BaseCommand):
                     self._watch(site, ready, deadline, calm=options["headless"] or not sys.stderr.isatty())
                 finally:
                     if options["json"] or options["seconds"]:
-                        summary = site.summary(ready)
+                        summary = _summary(site, ready)
                     self._say("Stopping ...")
         except KeyboardInterrupt:
             self._say("Stopped.")
@@ -104,12 +111,47 @@ class Command(BaseCommand):
 
 
 def _looks(site: Site, deadline: float | None) -> Iterator[tally.Tally]:
+    """Look after the site and yield every second what is known; a database that is away costs looks, never the site."""
+    observer = _Observer(site.started_at)
+    observer.start()
     due = 0.0
     while deadline is None or time.monotonic() < deadline:
         site.tick()
-        if time.monotonic() >= due:
+        if time.monotonic() >= due and observer.seen is not None:
             due = time.monotonic() + _LOOK_EVERY
-            yield tally.since(site.started_at)
+            yield observer.seen
+        time.sleep(0.1)
+
+
+class _Observer(threading.Thread):
+    """Asks the database in a thread of its own: an unanswered question must not keep a child from its restart."""
+
+    def __init__(self, since: datetime) -> None:
+        super().__init__(name="observer", daemon=True)
+        self.seen: tally.Tally | None = None
+        self._since = since
+
+    def run(self) -> None:
+        """Look every second for as long as the process lives."""
+        while True:
+            try:
+                self.seen = tally.since(self._since)
+            except Error:
+                connection.close()
+            time.sleep(_LOOK_EVERY)
+
+
+def _summary(site: Site, ready: float) -> dict[str, Any]:
+    """Ask for the summary, again while a database that just went away is being started anew."""
+    deadline = time.monotonic() + _SUMMARY_WITHIN
+    while True:
+        try:
+            return site.summary(ready)
+        except Error:
+            connection.close()
+            if time.monotonic() > deadline:
+                raise
+        site.tick()
         time.sleep(0.1)
 
 

@@ -1,0 +1,1 @@
+"""What the admin pages of every app share: cells, fields, rows nobody edits, pages that ask before they act."""
