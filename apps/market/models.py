@@ -22,6 +22,11 @@ def validate_calendar(name: str) -> None:
         raise ValidationError(str(error), code="unknown_calendar") from None
 
 
+def positive_or_empty(field: str) -> models.Q:
+    """Return a check that a column is empty, or above zero and sane."""
+    return models.Q(**{f"{field}__isnull": True}) | positive(field)
+
+
 class PriceField(models.DecimalField):  # type: ignore[type-arg]
     """A price, quantity or amount: NUMERIC(28,12)."""
 
@@ -57,6 +62,12 @@ class Instrument(models.Model):
         default=Decimal("0.2"),
         help_text="A print further than this rate from the last price needs confirmation by the next ones.",
     )
+    fallback_feed = models.CharField(
+        max_length=32, default="", blank=True, help_text="The feed plug-in to fall back to while the first is silent."
+    )
+    fallback_symbol = models.CharField(
+        max_length=32, default="", blank=True, help_text="The product's name there; empty if it is the same."
+    )
     shard = models.PositiveSmallIntegerField(default=0, help_text="The listener shard that watches it.")
     enabled = models.BooleanField(default=True, help_text="Off: no prices, no new positions; exits go on.")
 
@@ -68,6 +79,10 @@ class Instrument(models.Model):
                 for field in ("tick_size", "lot_size", "min_quantity", "max_quantity")
             ),
             models.CheckConstraint(condition=positive("jump_band", Decimal(10)), name="instrument_jump_band_positive"),
+            models.CheckConstraint(
+                condition=models.Q(fallback_feed="") | ~models.Q(fallback_feed=models.F("feed")),
+                name="instrument_falls_back_to_another_feed",
+            ),
         )
 
     def __str__(self) -> str:
@@ -88,9 +103,13 @@ class Quote(models.Model):
     received_at = models.DateTimeField(help_text="When the listener received it.")
     heard_at = models.DateTimeField(help_text="When the feed last said anything about it, a heartbeat included.")
     epoch = models.BigIntegerField(default=0, help_text="The epoch of the listener that wrote it.")
+    feed = models.CharField(max_length=32, default="", help_text="The feed it came from.")
 
     class Meta:
-        constraints = (models.CheckConstraint(condition=positive("price"), name="quote_price_positive"),)
+        constraints = tuple(
+            models.CheckConstraint(condition=positive_or_empty(field), name=f"quote_{field}_positive")
+            for field in ("price", "bid", "ask", "low", "high")
+        )
 
     def __str__(self) -> str:
         return f"{self.instrument_id} {self.price}"

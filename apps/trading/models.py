@@ -11,7 +11,7 @@ from apps.domain import numbers
 from apps.domain.legs import ExitReason, LegKind
 from apps.domain.sides import Side
 from apps.domain.states import LIVE_EXITS, ExitStatus, LegStatus, PositionStatus
-from apps.market.models import Instrument, PriceField, positive
+from apps.market.models import Instrument, PriceField, positive, positive_or_empty
 from apps.strategies.models import Signal, Strategy
 
 
@@ -47,6 +47,12 @@ class Account(models.Model):
             models.CheckConstraint(
                 condition=models.Q(fee_rate__gte=0, fee_rate__lt=1, slippage_rate__gte=0, slippage_rate__lt=1),
                 name="account_rates_are_rates",
+            ),
+            *(
+                models.CheckConstraint(
+                    condition=models.Q(**{f"{f}__gte": 0, f"{f}__lt": numbers.LIMIT}), name=f"account_{f}_not_negative"
+                )
+                for f in ("fee_fixed", "slippage_fixed")
             ),
         )
 
@@ -135,9 +141,7 @@ class ExitLeg(models.Model):
                 condition=models.Q(fraction__gt=0, fraction__lte=1), name="exitleg_fraction_is_a_part"
             ),
             *(
-                models.CheckConstraint(
-                    condition=models.Q(**{f"{f}__isnull": True}) | positive(f), name=f"exitleg_{f}_positive"
-                )
+                models.CheckConstraint(condition=positive_or_empty(f), name=f"exitleg_{f}_positive")
                 for f in ("level", "activation", "trail")
             ),
         )
@@ -167,6 +171,9 @@ class Watermark(models.Model):
     leg = models.OneToOneField(ExitLeg, on_delete=models.CASCADE, primary_key=True)
     peak = PriceField(null=True, help_text="Empty while the leg sleeps.")
     rides = models.BigIntegerField(null=True, help_text="The leg whose watermark is this one's.")
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=positive_or_empty("peak"), name="watermark_peak_positive"),)
 
     def __str__(self) -> str:
         return f"leg {self.leg_id} peak {self.peak}"
@@ -229,6 +236,11 @@ class Exit(models.Model):
                 | models.Q(quantity__gt=0, fill_price__gt=0, fill_price__lt=numbers.LIMIT, closed_at__isnull=False),
                 name="exit_done_means_filled",
             ),
+            *(
+                models.CheckConstraint(condition=positive_or_empty(f), name=f"exit_{f}_positive")
+                for f in ("trigger_price", "peak", "quantity", "fill_price")
+            ),
+            finite("fee", "pnl"),
         )
         indexes = (
             models.Index(fields=("id",), name="exit_due", condition=models.Q(status=ExitStatus.TRIGGERED)),
@@ -319,7 +331,10 @@ class Balance(models.Model):
     capital = PriceField(default=Decimal(0))
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=("account", "currency"), name="balance_once"),)
+        constraints = (
+            models.UniqueConstraint(fields=("account", "currency"), name="balance_once"),
+            finite("cash", "holdings", "fees", "pnl", "capital"),
+        )
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.cash} {self.currency}"

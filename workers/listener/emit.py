@@ -1,4 +1,8 @@
-"""Crossings on their way out: durable in the table first, then one ring of the bell."""
+"""Crossings on their way out: durable in the table first, then one ring of the bell.
+
+A first ring goes out while the rows are being written, so that a worker is on its way when they are there. That loses
+nothing: a worker answers the bell before it looks, so if it came too early, the ring after the rows is a new one.
+"""
 
 import logging
 import threading
@@ -16,13 +20,38 @@ log = logging.getLogger(__name__)
 _RETRY = 0.05  # seconds after a database error
 
 
+class _Ringer:
+    """Rings from a thread of its own: Redis may be slow or away, and no crossing may wait for it."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._wanted = threading.Event()
+        self._stopping = threading.Event()
+
+    def ring(self) -> None:
+        """Have it rung soon; wishes made meanwhile become one."""
+        self._wanted.set()
+
+    def run(self) -> None:
+        """Ring as wished, until stopped."""
+        while not self._stopping.is_set():
+            self._wanted.wait()
+            self._wanted.clear()
+            self._ring()
+
+    def stop(self) -> None:
+        """Ring a last time and stop; a ring too many does no harm."""
+        self._stopping.set()
+        self._wanted.set()
+
+
 class Emitter:
     """Keeps crossings until they are rows. A standby keeps them too, and writes them when it takes over."""
 
     def __init__(self, leadership: Leadership, ring: Callable[[], None]) -> None:
         self.written = 0
         self._leadership = leadership
-        self._ring = ring
+        self._ringer = _Ringer(ring)
         self._pending: dict[int, Crossing] = {}
         self._doubtful: set[int] = set()
         self._lock = threading.Lock()
@@ -66,11 +95,15 @@ class Emitter:
 
     def run(self) -> None:
         """Write crossings as they come, until stopped."""
+        ringer = threading.Thread(target=self._ringer.run, name="bell", daemon=True)
+        ringer.start()
         while not self._stopping.is_set():
             self._wake.wait(0.1)
             self._wake.clear()
             if self._pending and self._leadership.leads.is_set():
                 self._flush()
+        self._ringer.stop()
+        ringer.join(timeout=2.0)
         connection.close()
 
     def stop(self) -> None:
@@ -81,6 +114,7 @@ class Emitter:
     def _flush(self) -> None:
         with self._lock:
             batch, mark = list(self._pending.values()), self._taken
+        self._ringer.ring()
         try:
             written = exits.record_crossings(batch, fence=self._leadership.fence, source="listener")
         except exits.Fenced as error:
@@ -94,7 +128,7 @@ class Emitter:
             self._wake.set()
             return
         if written:
-            self._ring()
+            self._ringer.ring()
         self._done(batch, written, mark)
 
     def _done(self, batch: Sequence[Crossing], written: set[int], mark: int) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from apps.market.services import candles
+from apps.market.services import candles, gaps, refilling
 
 
 @shared_task(name="market.roll_up")
@@ -18,3 +18,15 @@ def roll_up(**_later: Any) -> None:
 def partitions(**_later: Any) -> None:
     """Make the partitions of the coming days and drop what is too old to keep."""
     candles.upkeep(timezone.now())
+
+
+@shared_task(name="market.find_gaps")
+def find_gaps(**_later: Any) -> None:
+    """Look for what is missing of the prices that came in since the last look."""
+    gaps.find(timezone.now())
+
+
+@shared_task(name="market.refill")
+def refill(**_later: Any) -> None:
+    """Ask the venues for what is missing."""
+    refilling.refill(timezone.now())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Self
 
-from django.db import DataError, IntegrityError, connection, transaction
+from django.db import DataError, IntegrityError, transaction
 
 from apps.domain.errors import Problem, Refused
 from apps.domain.legs import ExitReason
@@ -20,6 +20,7 @@ from apps.journal import services as journal
 from apps.trading import bell, locks
 from apps.trading.models import Exit
 from apps.trading.services import booking, cases
+from apps.trading.statements import Statement, array, texts
 
 log = logging.getLogger(__name__)
 
@@ -93,26 +94,29 @@ def request_exit(
     return exit_
 
 
-_RECORD = """
-WITH lead AS (SELECT epoch FROM journal_lease WHERE name = %(role)s AND epoch = %(epoch)s FOR SHARE),
-seen AS (
-    SELECT * FROM unnest(%(legs)s::bigint[], %(prices)s::numeric[], %(peaks)s::numeric[], %(trades)s::bigint[],
-        %(venue)s::timestamptz[], %(counts)s::timestamptz[], %(ticks)s::timestamptz[], %(seen)s::timestamptz[])
-    AS s(leg_id, price, peak, trade_id, venue_at, counts_at, tick_at, seen_at)
-),
-written AS (
-    INSERT INTO trading_exit (position_id, leg_id, reason, status, source, actor, note, trigger_price, peak, trade_id,
-        venue_at, tick_at, seen_at, late, epoch)
-    SELECT l.position_id, l.id, l.kind, 'triggered', %(source)s, '', '', s.price, s.peak, s.trade_id, s.venue_at,
-        s.tick_at, s.seen_at, false, %(epoch)s
-    FROM seen s JOIN trading_exitleg l ON l.id = s.leg_id AND l.status = 'live' AND s.counts_at >= l.since
-    CROSS JOIN lead
-    ORDER BY s.tick_at, l.id
-    ON CONFLICT DO NOTHING
-    RETURNING leg_id
+_RECORD = Statement(
+    "record_crossings",
+    """
+    WITH lead AS (
+        SELECT epoch FROM journal_lease WHERE name = :role::text AND epoch = :epoch::bigint FOR SHARE
+    ), seen AS (
+        SELECT * FROM unnest(:legs::bigint[], :prices::numeric[], :peaks::numeric[], :trades::bigint[],
+            :venue::timestamptz[], :counts::timestamptz[], :ticks::timestamptz[], :seen::timestamptz[])
+        AS s(leg_id, price, peak, trade_id, venue_at, counts_at, tick_at, seen_at)
+    ), written AS (
+        INSERT INTO trading_exit (position_id, leg_id, reason, status, source, actor, note, trigger_price, peak,
+            trade_id, venue_at, tick_at, seen_at, late, epoch)
+        SELECT l.position_id, l.id, l.kind, 'triggered', :source::text, '', '', s.price, s.peak, s.trade_id,
+            s.venue_at, s.tick_at, s.seen_at, false, :epoch
+        FROM seen s JOIN trading_exitleg l ON l.id = s.leg_id AND l.status = 'live' AND s.counts_at >= l.since
+        CROSS JOIN lead
+        ORDER BY s.tick_at, l.id
+        ON CONFLICT DO NOTHING
+        RETURNING leg_id
+    )
+    SELECT (SELECT count(*) FROM lead), (SELECT coalesce(array_agg(leg_id), '{}') FROM written)
+    """,
 )
-SELECT (SELECT count(*) FROM lead), (SELECT coalesce(array_agg(leg_id), '{}') FROM written)
-"""
 
 
 class Fenced(Exception):
@@ -123,25 +127,20 @@ def record_crossings(crossings: Sequence[Crossing], *, fence: Fence, source: str
     """Write one Exit per crossed live leg; return the legs it is new for. A repeat changes nothing. Raises Fenced."""
     if not crossings:
         return set()
-    legs, prices, peaks, trades, venue, counts, ticks, seen = (list(column) for column in zip(*crossings, strict=True))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _RECORD,
-            {
-                "role": fence.role,
-                "epoch": fence.epoch,
-                "source": source,
-                "legs": legs,
-                "prices": prices,
-                "peaks": peaks,
-                "trades": trades,
-                "venue": venue,
-                "counts": counts,
-                "ticks": ticks,
-                "seen": seen,
-            },
-        )
-        leads, written = cursor.fetchone()
+    legs, prices, peaks, trades, venue, counts, ticks, seen = zip(*crossings, strict=True)
+    ((leads, written),) = _RECORD.run(
+        role=fence.role,
+        epoch=fence.epoch,
+        source=source,
+        legs=array(legs),
+        prices=array(prices),
+        peaks=array(peaks),
+        trades=array(trades),
+        venue=texts(venue),
+        counts=array(counts),
+        ticks=array(ticks),
+        seen=array(seen),
+    )
     if not leads:
         raise Fenced(f"{fence.role} is led under a later epoch than {fence.epoch}")
     return set(written)
