@@ -23,7 +23,7 @@ application = ProtocolTypeRouter(
     {
         "http": pages,
         # Channels routes ASGI applications with Django's own paths, whose types know views only.
-        "websocket": URLRouter([path("ws/v1", gateway.websocket), re_path("", refuse)]),  # type: ignore[arg-type]
+        "websocket": URLRouter([path("ws/v1", gateway.websocket), re_path("", refuse)]),  # type: ignore[arg-type]  # see above
         "lifespan": gateway.lifespan,
     }
 )

@@ -23,6 +23,7 @@ DEBUG = env.flag("DEBUG", default=False)
 DEMO: Final = env.flag("DEMO", default=True)
 WEB_HOST: Final = env.text("WEB_HOST", "127.0.0.1")
 WEB_PORT: Final = env.integer("WEB_PORT", 8000, 0, 65535)
+FLOWER_HOST: Final = env.text("FLOWER_HOST", "127.0.0.1")
 FLOWER_PORT: Final = env.integer("FLOWER_PORT", 5555, 0, 65535)
 SIMULATOR_PORT: Final = env.integer("SIMULATOR_PORT", 0, 0, 65535)
 
@@ -115,6 +116,7 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = PRODUCTION
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]  # asked for on loopback, where there is no TLS
 SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds()) if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
 

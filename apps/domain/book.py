@@ -72,7 +72,7 @@ class Book:
 
     def load(self, watches: Iterable[Watch]) -> None:
         """Watch many legs at once, for a start with a large book."""
-        rising, falling, trails = [], [], {1: [], -1: []}  # type: ignore[var-annotated]
+        rising, falling, trails = [], [], {1: [], -1: []}  # type: ignore[var-annotated]  # filled below
         for watch in watches:
             if watch.activation is not None:
                 self.add(watch)

@@ -25,7 +25,7 @@ from apps.domain.calendars import AROUND, DAY, Calendar, NotCovered, Session
 from apps.domain.errors import Problem, Refused
 from apps.domain.periods import Period, Which
 
-HORIZON: Final = timedelta(days=800)  # what has not come due by then never does: two whole years, and some
+HORIZON: Final = timedelta(days=375)  # the rarest rule is due once a year, a few days earlier or later
 
 
 class NeverDue(Refused):
@@ -35,7 +35,7 @@ class NeverDue(Refused):
 def next_after(rule: Rule, calendar: Calendar, at: datetime) -> datetime:
     """Return the first instant after `at` at which the rule is due, in UTC.
 
-    Raises NotCovered when the calendar ends before it, NeverDue when there is none within 800 days.
+    Raises NotCovered when the calendar ends before it, NeverDue when there is none within 375 days.
     """
     for instant in _due(rule, calendar, at + timedelta.resolution, at + HORIZON):
         return instant

@@ -31,7 +31,7 @@ class InstrumentForm(forms.ModelForm):  # type: ignore[type-arg] # not generic w
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "feed" in self.fields:
-            self.fields["feed"].choices = [(name, name) for name in FEEDS.names()]  # type: ignore[attr-defined]
+            self.fields["feed"].choices = [(name, name) for name in FEEDS.names()]  # type: ignore[attr-defined]  # a choice field
 
     def clean_shard(self) -> int:
         """A shard without a listener would leave the instrument's stops unwatched."""

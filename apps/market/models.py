@@ -27,11 +27,11 @@ def positive_or_empty(field: str) -> models.Q:
     return models.Q(**{f"{field}__isnull": True}) | positive(field)
 
 
-class PriceField(models.DecimalField):  # type: ignore[type-arg]
+class PriceField(models.DecimalField):  # type: ignore[type-arg]  # generic for checkers only
     """A price, quantity or amount: NUMERIC(28,12)."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **{"max_digits": 28, "decimal_places": 12, **kwargs})  # type: ignore[arg-type]
+        super().__init__(*args, **{"max_digits": 28, "decimal_places": 12, **kwargs})  # type: ignore[arg-type]  # generic for checkers only
 
 
 class Instrument(models.Model):

@@ -103,7 +103,7 @@ class PeriodicTaskAdmin(BasePeriodicTaskAdmin, Page):  # type: ignore[misc] # ne
     def get_form(self, request: HttpRequest, obj: PeriodicTask | None = None, **options: object) -> type:
         """Give the two fields that django-celery-beat builds by hand the look of the others."""
         form: type = super().get_form(request, obj, **options)
-        fields = form.base_fields  # type: ignore[attr-defined]
+        fields = form.base_fields  # type: ignore[attr-defined]  # a form of beat has fields
         if "task" in fields:
             fields["task"].widget = UnfoldAdminTextInputWidget(attrs=fields["task"].widget.attrs)
         if "regtask" in fields:

@@ -10,6 +10,7 @@ from types import FrameType
 
 import environ
 from django.core.management import execute_from_command_line
+from django.db import OperationalError, ProgrammingError
 
 from apps.ops import servers
 from apps.ops.servers import places
@@ -46,6 +47,13 @@ def run(argv: Sequence[str]) -> int:
             execute_from_command_line(list(argv))
     except (servers.ServersUnavailable, _configuration_error()) as error:
         sys.stderr.write(f"{' '.join(str(error).split())}\n")
+        return CONFIGURATION_STATUS
+    except (OperationalError, ProgrammingError) as error:
+        if not isinstance(error, OperationalError) and "does not exist" not in str(error):
+            raise  # a wrong statement is a bug and shows where it is
+        first = (str(error).strip().splitlines() or ["no reason given"])[0]
+        hint = "" if isinstance(error, OperationalError) else " Run `manage.py prepare` or start the site once."
+        sys.stderr.write(f"The database cannot be used: {first}.{hint}\n")
         return CONFIGURATION_STATUS
     except KeyboardInterrupt:
         return INTERRUPTED_STATUS

@@ -69,12 +69,14 @@ INVARIANTS: Sequence[Invariant] = (
             ) l
             CROSS JOIN LATERAL (
                 SELECT t.price, t.trade_id, t.received_at FROM market.ticks t
-                WHERE t.instrument_id = l.instrument_id AND t.at > l.since - interval '1 minute'
-                    AND t.received_at >= l.since AND NOT t.refilled
+                WHERE t.instrument_id = l.instrument_id AND t.received_at >= l.since AND NOT t.refilled
                     AND t.received_at < least(l.until, clock_timestamp()) - interval %(bound)s
+                    AND t.at > l.since - interval '1 minute'
+                    AND t.at < least(l.until, clock_timestamp()) + interval '1 minute'
                     AND ((l.rises AND t.price >= l.level) OR (NOT l.rises AND t.price <= l.level))
                 ORDER BY t.at LIMIT 1
             ) t
+            WHERE l.since < least(l.until, clock_timestamp()) - interval %(bound)s
         """,
     ),
     Invariant(

@@ -92,7 +92,7 @@ class Site:
         dead = [child.name for child in self._supervisor.snapshot() if child.state is not State.RUNNING]
         if dead:
             return dead
-        status, answer = _get(f"{self.doors.site}/health/ready")
+        status, answer = _get(f"http://127.0.0.1:{self.doors.web}/health/ready")
         if status != 200:
             checks = answer.get("checks", {}) if isinstance(answer, dict) else {}
             red = [
@@ -150,7 +150,7 @@ class Site:
         chosen.WEB_PORT, chosen.FLOWER_PORT = self.doors.web, self.doors.flower
         chosen.SIMULATOR_PORT = self.doors.simulator
         extra = {**self._venue(), "FLOWER_PORT": str(self.doors.flower), "WEB_PORT": str(self.doors.web)}
-        found = processes.children(chosen, flower_password=self.doors.flower_password)  # type: ignore[arg-type]
+        found = processes.children(chosen, flower_password=self.doors.flower_password)  # type: ignore[arg-type]  # a holder reads like settings
         return [dataclasses.replace(child, environment={**child.environment, **extra}) for child in found]
 
 
@@ -196,9 +196,16 @@ def _listens(port: int) -> bool:
         return False
 
 
+def _host() -> str:
+    """Return a name the site answers to; a pattern like .example.org stands for its bare name."""
+    first = next(iter(settings.ALLOWED_HOSTS), "localhost")
+    return "localhost" if first == "*" else first.lstrip(".")
+
+
 def _get(url: str) -> tuple[int, Any]:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own address on loopback
+        request = urllib.request.Request(url, headers={"Host": _host()})  # noqa: S310 - our own address on loopback
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - the same
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         try:

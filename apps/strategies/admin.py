@@ -32,7 +32,7 @@ class StrategyForm(forms.ModelForm):  # type: ignore[type-arg] # not generic whi
         super().__init__(*args, **kwargs)
         if "plugin" in self.fields:
             names = [(name, name) for name in STRATEGIES.names()]
-            self.fields["plugin"].choices = names  # type: ignore[attr-defined]
+            self.fields["plugin"].choices = names  # type: ignore[attr-defined]  # a choice field
         if "parameters" in self.fields:
             self.fields["parameters"].help_text = _described()
 

@@ -163,7 +163,8 @@ def exits_waiting() -> Waiting:
 
 
 def exit_latencies(*, since: datetime, limit: int) -> list[float]:
-    """Return the seconds from tick to commit of the newest exits closed since an instant, in no order."""
-    rows = Exit.objects.filter(status=ExitStatus.DONE, closed_at__gte=since).order_by("-closed_at")
+    """Return the seconds from tick to commit of the newest exits a price triggered since an instant, in no order."""
+    done = Exit.objects.filter(status=ExitStatus.DONE, trigger_price__isnull=False, closed_at__gte=since)
+    rows = done.order_by("-closed_at")
     spans = rows.annotate(until=Coalesce("drain__committed_at", "closed_at")).values_list(F("until") - F("tick_at"))
     return [span.total_seconds() for (span,) in spans[:limit]]

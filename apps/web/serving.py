@@ -29,7 +29,7 @@ class Pages(ASGIHandler):
         super().__init__()
         self._idle: deque[ThreadSensitiveContext] = deque()
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:  # type: ignore[override]
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:  # type: ignore[override]  # untyped library
         """Answer one request."""
         if scope["type"] != "http":
             raise ValueError(f"Pages are asked for over HTTP, not {scope['type']}.")
@@ -58,7 +58,7 @@ class Pages(ASGIHandler):
     async def _end(self, thread: ThreadSensitiveContext) -> None:
         SyncToAsync.thread_sensitive_context.set(thread)
         await sync_to_async(connections.close_all, thread_sensitive=True)()
-        await thread.__aexit__(None, None, None)  # type: ignore[no-untyped-call]
+        await thread.__aexit__(None, None, None)  # type: ignore[no-untyped-call]  # untyped library
 
 
 class _Counted:

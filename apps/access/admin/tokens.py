@@ -80,7 +80,7 @@ class ApiTokenAdmin(ReadOnlyPage):
             raise PermissionDenied
         form = NewTokenForm(request.POST or None, initial={"user": request.user, "scope": Scope.READ})
         if not request.user.is_superuser:
-            form.fields["user"].queryset = User.objects.filter(username=pages.actor(request))  # type: ignore[attr-defined]
+            form.fields["user"].queryset = User.objects.filter(username=pages.actor(request))  # type: ignore[attr-defined]  # a model choice
         back = reverse("admin:access_apitoken_changelist")
         if request.method == "POST" and form.is_valid():
             return self._show_once(request, self._make(form.cleaned_data), back)

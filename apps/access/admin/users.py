@@ -14,19 +14,19 @@ from apps.access.models import User
 class NewUserForm(UserCreationForm):  # type: ignore[misc] # Unfold has no types
     """Unfold's form for this site's own user model."""
 
-    class Meta(UserCreationForm.Meta):  # type: ignore[misc]
+    class Meta(UserCreationForm.Meta):  # type: ignore[misc]  # stubs are generic, Django is not
         model = User
 
 
 class UserForm(UserChangeForm):  # type: ignore[misc] # Unfold has no types
     """Unfold's form for this site's own user model."""
 
-    class Meta(UserChangeForm.Meta):  # type: ignore[misc]
+    class Meta(UserChangeForm.Meta):  # type: ignore[misc]  # stubs are generic, Django is not
         model = User
 
 
 @admin.register(User)
-class UserAdmin(BaseUserAdmin, Page):  # type: ignore[type-arg]
+class UserAdmin(BaseUserAdmin, Page):  # type: ignore[type-arg]  # stubs are generic, Django is not
     """People and system accounts; deactivating one ends its sessions and sockets within seconds."""
 
     form = UserForm

@@ -114,7 +114,7 @@ def signed(value: Decimal) -> SafeString:
 def with_sign(value: Decimal) -> str:
     """Return an amount with its sign, to two decimals, or as many as it takes to show that it is not zero."""
     step = Decimal("0.01") if abs(value) >= 1 or value == 0 else Decimal(1).scaleb(value.adjusted() - 2)
-    shown = value.quantize(step, ROUND_HALF_EVEN) if -value.as_tuple().exponent > 2 else value  # type: ignore[operator]
+    shown = value.quantize(step, ROUND_HALF_EVEN) if -value.as_tuple().exponent > 2 else value  # type: ignore[operator]  # it is finite, so its exponent is a number
     return f"{'+' if value > 0 else ''}{numbers.plain(shown)}"
 
 
@@ -131,8 +131,8 @@ def _cell(path: str, title: str, show: Callable[[Any], str]) -> Cell:
 
     name = path.replace(".", "_")
     cell.__name__ = name
-    cell.short_description = title or path.rpartition(".")[2].replace("_", " ")  # type: ignore[attr-defined]
-    cell.admin_order_field = path.replace(".", "__")  # type: ignore[attr-defined]
+    cell.short_description = title or path.rpartition(".")[2].replace("_", " ")  # type: ignore[attr-defined]  # the admin reads it
+    cell.admin_order_field = path.replace(".", "__")  # type: ignore[attr-defined]  # the admin reads it
     return cell
 
 
@@ -140,9 +140,9 @@ def computed(title: str, order: str | None = None) -> Callable[[Cell], Cell]:
     """Title a cell that is more than the value of a path; `order` is the column it is sorted by."""
 
     def titled(cell: Cell) -> Cell:
-        cell.short_description = title  # type: ignore[attr-defined]
+        cell.short_description = title  # type: ignore[attr-defined]  # the admin reads it
         if order:
-            cell.admin_order_field = order  # type: ignore[attr-defined]
+            cell.admin_order_field = order  # type: ignore[attr-defined]  # the admin reads it
         return cell
 
     return titled

@@ -54,14 +54,14 @@ def balance(name: str, title: str, *, sign: bool = False) -> Callable[[Account],
 
 class _Valued:
     def __init__(self, value: Decimal) -> None:
-        self.value = value.quantize(Decimal("0.01")) if value.as_tuple().exponent < -2 else value  # type: ignore[operator]
+        self.value = value.quantize(Decimal("0.01")) if value.as_tuple().exponent < -2 else value  # type: ignore[operator]  # it is finite, so its exponent is a number
 
 
 def sheet_of(row: Account) -> selectors.Balance | None:
     """Return an account's balance in its own currency, as read with the page it stands on."""
     sheets: list[selectors.Balance] | None = getattr(row, "sheets", None)
     if sheets is None:
-        sheets = row.sheets = selectors.balances([row.pk])[row.pk]  # type: ignore[attr-defined]
+        sheets = row.sheets = selectors.balances([row.pk])[row.pk]  # type: ignore[attr-defined]  # kept on the row
     return next((sheet for sheet in sheets if sheet.currency == row.currency), None)
 
 
@@ -109,7 +109,7 @@ class AccountAdmin(Own):
             raise PermissionDenied
         form = OpenForm(request.POST or None, initial={"owner": request.user, "amount": "100000"})
         if not selectors.sees_all(request.user):
-            form.fields["owner"].queryset = User.objects.filter(username=pages.actor(request))  # type: ignore[attr-defined]
+            form.fields["owner"].queryset = User.objects.filter(username=pages.actor(request))  # type: ignore[attr-defined]  # a model choice
         back = reverse("admin:trading_account_changelist")
         note = "A paper account trades with the default fee and slippage; both can be changed afterwards."
         question = pages.Question("Open an account", note, "Open the account", back)
@@ -126,7 +126,7 @@ class AccountAdmin(Own):
 
         return pages.ask(self, request, form, question, act)
 
-    @action(description="Pay in", icon="payments", url_path="pay-in")  # type: ignore[untyped-decorator]
+    @action(description="Pay in", icon="payments", url_path="pay-in")  # type: ignore[untyped-decorator]  # Unfold has no types
     def pay_in(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Deposit money."""
         account = self.get_object(request, object_id)

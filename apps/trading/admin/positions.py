@@ -130,7 +130,7 @@ class PositionAdmin(OwnReadOnly):
             request.POST or None,
             initial={"request_key": f"admin-{uuid.uuid4()}", "account": selectors.default_account(request.user)},
         )
-        form.fields["account"].queryset = selectors.for_user(request.user)  # type: ignore[attr-defined]
+        form.fields["account"].queryset = selectors.for_user(request.user)  # type: ignore[attr-defined]  # a model choice
         note = "It is bought or sold on paper at the present price. Without a stop only you can end it."
         question = pages.Question("Open a position", note, "Open the position", reverse(LIST))
 
@@ -240,7 +240,7 @@ class PositionAdmin(OwnReadOnly):
         position = rows.filter(pk=int(object_id)).first() if object_id.isascii() and object_id.isdigit() else None
         if position is None:
             raise Http404
-        return position  # type: ignore[no-any-return]
+        return position  # type: ignore[no-any-return]  # a model choice
 
     def _may_act(self, request: HttpRequest) -> None:
         if not self.has_act_permission(request):

@@ -267,7 +267,7 @@ class ProblemOut(serializers.Serializer[Any]):
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField()
-    errors = ProblemErrorOut(many=True)  # type: ignore[assignment]
+    errors = ProblemErrorOut(many=True)  # type: ignore[assignment]  # a field, not DRF's property
 
 
 class LeavingProblemOut(ProblemOut):

@@ -59,7 +59,7 @@ def _problem(status: int) -> OpenApiResponse:
     )
 
 
-class BearerToken(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class BearerToken(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # untyped library
     """Describes the Authorization header."""
 
     target_class = "apps.access.authentication.TokenAuthentication"

@@ -220,7 +220,7 @@ class Strict(serializers.Serializer[Any]):
         try:
             value = super().to_internal_value(data)
         except serializers.ValidationError as error:
-            errors.update(error.detail)  # type: ignore[arg-type]
+            errors.update(error.detail)  # type: ignore[arg-type]  # a dict here
         if errors:
             raise serializers.ValidationError(errors)
         return value

@@ -29,10 +29,10 @@ class Command(BaseCommand):
         create.add_argument("--json", action="store_true", help="Print a JSON object with the token and its facts.")
         listing = verbs.add_parser("list", help="List tokens, newest first, without their text.")
         listing.add_argument("--user", metavar="NAME", help="Only those of one user.")
-        listing.add_argument("--json", action="store_true")
+        listing.add_argument("--json", action="store_true", help="Print a JSON list.")
         revoke = verbs.add_parser("revoke", help="Revoke a token at once.")
         revoke.add_argument("prefix", help="Its first characters as `list` shows them, or the whole token.")
-        revoke.add_argument("--json", action="store_true")
+        revoke.add_argument("--json", action="store_true", help="Print a JSON object with what was revoked.")
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
         """Run one verb; an unready database is one clear line."""
