@@ -2,7 +2,10 @@
 
     DATABASE_URL=postgresql://user:password@host:port/name python benchmarks/market_store.py [--ticks N] [--candles N]
 
-The database of the address is left alone: the run makes one of its own on that server and drops it.
+The database of the address is left alone: the run makes one of its own on that server and drops it. Up to five million
+candles are inserted as they arrive, minute by minute through all instruments. More of them, `--candles 50000000`, are
+laid down in the same order month by month, and each month's index is built after it: some minutes, about 10 GB.
+`--ticks 0` leaves the loading of ticks out.
 """
 
 from __future__ import annotations
@@ -45,12 +48,30 @@ FILL = """
 """
 
 
+BULK_ABOVE = 5_000_000
+FILL_MONTH = """
+    BEGIN;
+    SET LOCAL maintenance_work_mem = '1GB';
+    CREATE TABLE market.{name} (LIKE market.{parent} INCLUDING ALL EXCLUDING INDEXES);
+    INSERT INTO market.{name} (instrument_id, timeframe, at, open, high, low, close, volume, trades)
+        SELECT one, '1m', at, 100.25, 100.75, 99.5, 100.5, 12.345, 42
+        FROM generate_series('{since}'::timestamptz, '{last}'::timestamptz, interval '1 minute') AS at,
+            generate_series(1, {instruments}) AS one;
+    ALTER TABLE market.{name} ADD PRIMARY KEY (instrument_id, timeframe, at)
+        INCLUDE (open, high, low, close, volume, trades);
+    ALTER TABLE market.{parent} ATTACH PARTITION market.{name} FOR VALUES FROM ('{since}') TO ('{until}');
+    COMMIT;
+"""
+
+
 def main() -> None:
     options = _options()
     with _database(options.url) as url:
         store.migrate(url)
         market = store.connect(url)
-        figures = {"ticks": _load(market, options.ticks, options.rounds), "roll_up": _roll_up(market)}
+        figures: dict[str, dict[str, object]] = {}
+        if options.ticks:
+            figures = {"ticks": _load(market, options.ticks, options.rounds), "roll_up": _roll_up(market)}
         figures["candles"] = _windows(market, options.candles)
         market.close()
     if options.json:
@@ -165,27 +186,54 @@ def _windows(market: store.Store, number: int) -> dict[str, object]:
     _execute(market.url, "TRUNCATE market.candles")
     minutes = max(number // INSTRUMENTS, WINDOW)
     end = START + timedelta(minutes=minutes)
-    partitions.ensure(market, partitions.CANDLES[Timeframe.MINUTE], START, end)
-    for day in range(-(-minutes // 1_440)):  # minute by minute through all instruments, as candles arrive
-        since = START + timedelta(days=day)
-        last = min(since + timedelta(days=1), end) - timedelta(minutes=1)
-        _execute(market.url, FILL, (since, last, INSTRUMENTS))
+    filling, _ = _timed(lambda: (_fill_months if number > BULK_ABOVE else _fill_days)(market, end))
     _execute(market.url, "VACUUM ANALYZE market.candles")
     draw = random.Random(11)
-    first, newest, middle = [], [], []
+    first, newest, named, middle = [], [], [], []
     for one in draw.sample(range(1, INSTRUMENTS + 1), 40):
         until = START + timedelta(minutes=draw.randrange(WINDOW, minutes + 1))
         first.append(_timed(lambda one=one: _window(market, one, None))[0])
         newest.append(_timed(lambda one=one: _window(market, one, None))[0])
+        named.append(_timed(lambda one=one: _window(market, one, end))[0])
         middle.append(_timed(lambda one=one, until=until: _window(market, one, until))[0])
     return {
         "rows": minutes * INSTRUMENTS,
+        "filled_in_s": round(filling, 1),
         "window": WINDOW,
         "newest_first_touch_ms": _median_ms(first),
         "newest_ms": _median_ms(newest),
+        "newest_until_now_ms": _median_ms(named),
         "anywhere_ms": _median_ms(middle),
-        "plan": _plan(market),
+        "plan": _plan(market, end),
     }
+
+
+def _fill_days(market: store.Store, end: datetime) -> None:
+    """Insert minute by minute through all instruments, as candles arrive."""
+    partitions.ensure(market, partitions.CANDLES[Timeframe.MINUTE], START, end)
+    since = START
+    while since < end:
+        until = min(since + timedelta(days=1), end)
+        _execute(market.url, FILL, (since, until - timedelta(minutes=1), INSTRUMENTS))
+        since = until
+
+
+def _fill_months(market: store.Store, end: datetime) -> None:
+    """Lay the same rows down in the same order, a month at a time, and build its index after it."""
+    family = partitions.CANDLES[Timeframe.MINUTE]
+    for present in partitions.existing(market, family):
+        _execute(market.url, f"DROP TABLE market.{present.name}")
+    part = family.child(family.step.floor(START))
+    while part.since < end:
+        last = min(part.until, end) - timedelta(minutes=1)
+        span = {"since": part.since.isoformat(), "until": part.until.isoformat(), "last": last.isoformat()}
+        took, _ = _timed(lambda part=part, span=span: _fill_month(market, family.table, part.name, span))
+        print(f"{part.name}: {took:.0f} s", file=sys.stderr)
+        part = family.child(part.until)
+
+
+def _fill_month(market: store.Store, parent: str, name: str, span: dict[str, str]) -> None:
+    _execute(market.url, FILL_MONTH.format(parent=parent, name=name, instruments=INSTRUMENTS, **span))
 
 
 def _window(market: store.Store, one: int, until: datetime | None) -> None:
@@ -194,10 +242,14 @@ def _window(market: store.Store, one: int, until: datetime | None) -> None:
         raise SystemExit(f"instrument {one}: {len(found)} candles instead of {WINDOW}")
 
 
-def _plan(market: store.Store) -> list[str]:
-    question = candles.window_query(INSTRUMENTS // 2, Timeframe.MINUTE, WINDOW, None, None)
+def _plan(market: store.Store, end: datetime) -> list[str]:
+    """Show the plan of the newest window up to now, in a session that has planned it before, as a pooled one has."""
+    since = end - 2 * WINDOW * Timeframe.MINUTE.width
+    question = candles.window_query(INSTRUMENTS // 2, Timeframe.MINUTE, WINDOW, since, end)
     text = question.compile(market.engine, compile_kwargs={"literal_binds": True})
-    return [line for (line,) in _execute(market.url, f"EXPLAIN (ANALYZE, BUFFERS) {text}")]
+    with market.transaction() as connection:
+        connection.exec_driver_sql(str(text))
+        return [line for (line,) in connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS) {text}")]
 
 
 def _median_ms(seconds: list[float]) -> float:

@@ -12,7 +12,7 @@ PASSWORD = "FLOWER_BASIC_AUTH"  # noqa: S105 - the name of the variable
 
 
 def main() -> None:
-    """Serve the page, on loopback unless told otherwise; without a password nothing is served and the exit status is 2."""
+    """Serve the page, on loopback unless told otherwise; without a password nothing is served: exit status 2."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradingsite.settings")
     user, colon, password = os.environ.get(PASSWORD, "").partition(":")
     if not (user and colon and password):
@@ -23,7 +23,12 @@ def main() -> None:
     app.config_from_object("django.conf:settings", namespace="CELERY")
     app.conf.update(imports=(), task_queues=queues.QUEUES)
     # It must not switch on the events of every worker: three messages per task would slow the exits down.
-    own = (f"--address={settings.FLOWER_HOST}", f"--port={settings.FLOWER_PORT}", "--persistent=False", "--enable-events=False")
+    own = (
+        f"--address={settings.FLOWER_HOST}",
+        f"--port={settings.FLOWER_PORT}",
+        "--persistent=False",
+        "--enable-events=False",
+    )
     app.start(argv=["flower", *own])
 
 

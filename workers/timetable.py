@@ -29,6 +29,7 @@ JOBS = (
         timedelta(hours=1),
         "Makes the tables of the coming days and drops ticks too old to keep.",
     ),
+    _job("market.calendars", timedelta(days=1), "Keeps the trading hours of the calendars in use a year ahead."),
     _job("market.find_gaps", timedelta(minutes=1), "Looks for prices that are missing, and writes them down."),
     _job("market.refill", timedelta(minutes=1), "Asks the venues for prices that are missing."),
     _job(

@@ -7,14 +7,19 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from apps.access.desk import cells, pages
 from apps.access.desk.rows import Page, ReadOnlyPage
 from apps.domain import numbers
 from apps.journal import services as journal
-from apps.market import selectors
+from apps.market import cache, charting, quality_admin, selectors  # noqa: F401 - quality_admin registers its pages
+from apps.market.cache.rows import INSTRUMENTS
 from apps.market.feeds import FEEDS
 from apps.market.models import FeedStatus, Instrument, Quote
 
@@ -67,6 +72,12 @@ def freshness(row: Instrument) -> str:
     return _fresh(quote, pages.now()) if quote else cells.tag("none yet", "warn")
 
 
+@cells.computed("chart")
+def chart(row: Instrument) -> str:
+    """Link to the candles of an instrument."""
+    return format_html('<a class="ref" href="{}">chart</a>', reverse("admin:market_instrument_chart", args=[row.pk]))
+
+
 @cells.computed("state")
 def quote_state(row: Quote) -> str:
     """Say whether a quote is fresh."""
@@ -86,6 +97,7 @@ class InstrumentAdmin(Page):
         "symbol",
         price,
         freshness,
+        chart,
         cells.number("tick_size"),
         cells.number("lot_size"),
         cells.rate("jump_band"),
@@ -97,6 +109,7 @@ class InstrumentAdmin(Page):
     list_filter = ("enabled", "feed", "shard", "quote_currency")
     search_fields = ("symbol", "base_currency")
     list_select_related = ("quote",)
+    actions_detail = ("chart",)
     fieldsets = (
         (None, {"fields": ("symbol", "base_currency", "quote_currency", "enabled")}),
         ("Grid", {"fields": ("tick_size", "lot_size", "min_quantity", "max_quantity")}),
@@ -118,6 +131,24 @@ class InstrumentAdmin(Page):
         kind = "instrument.changed" if change else "instrument.added"
         payload = {"instrument": obj.symbol, "changes": changes}
         journal.record(kind, f"instrument:{obj.pk}", actor=pages.actor(request), payload=payload)
+        cache.forget_after_commit(tags=(INSTRUMENTS,))
+
+    @action(description="Chart", url_path="chart", permissions=["view"])  # type: ignore[untyped-decorator] # Unfold has no types
+    def chart(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show the candles of an instrument as they come."""
+        instrument = self.get_object(request, object_id)
+        if instrument is None:
+            raise Http404
+        told = charting.page(instrument, request.GET.get("timeframe", ""), pages.now())
+        context = {
+            **self.admin_site.each_context(request),
+            **told,
+            "freshness": freshness(instrument),
+            "opts": self.model._meta,
+            "original": instrument,
+            "title": f"{instrument}, {told['timeframe']}",
+        }
+        return TemplateResponse(request, charting.TEMPLATE, context)
 
 
 @admin.register(Quote)

@@ -170,6 +170,7 @@ class Watermark(models.Model):
 
     leg = models.OneToOneField(ExitLeg, on_delete=models.CASCADE, primary_key=True)
     peak = PriceField(null=True, help_text="Empty while the leg sleeps.")
+    moved_at = models.DateTimeField(null=True, help_text="When it was last written: it contains the prices before.")
     rides = models.BigIntegerField(null=True, help_text="The leg whose watermark is this one's.")
 
     class Meta:

@@ -19,7 +19,7 @@ WHERE l.status = 'live' AND l.kind <> 'time_stop'
 """
 _CHUNK = 20_000
 _FOLLOW = """
-SELECT i.id, i.symbol, coalesce(q.trade_id, 0)
+SELECT i.id, i.symbol, i.feed, i.fallback_feed, i.fallback_symbol, coalesce(q.trade_id, 0), coalesce(q.feed, '')
 FROM market_instrument i LEFT JOIN market_quote q ON q.instrument_id = i.id
 WHERE i.shard = %s AND (i.enabled OR EXISTS (
     SELECT 1 FROM trading_exitleg l WHERE l.instrument_id = i.id AND l.status = 'live'))
@@ -46,14 +46,33 @@ SELECT l.id, l.instrument_id, l.kind, p.side = 'long', l.level::float8, l.activa
     l.trail_is_rate,
     l.status = 'live' AND l.kind <> 'time_stop' AND NOT EXISTS (
         SELECT 1 FROM trading_exit e WHERE e.leg_id = l.id AND e.status IN ('triggered', 'claimed')),
-    l.since, (
-        WITH RECURSIVE chain AS (
-            SELECT w.leg_id, w.peak, w.rides FROM trading_watermark w WHERE w.leg_id = l.id
-            UNION ALL SELECT w.leg_id, w.peak, w.rides FROM trading_watermark w JOIN chain c ON w.leg_id = c.rides
-        ) SELECT array[leg_id::numeric, peak]::float8[] FROM chain WHERE rides IS NULL)
+    l.since, m.leg_id, m.peak::float8, m.moved_at
 FROM trading_exitleg l JOIN trading_position p ON p.id = l.position_id
+LEFT JOIN LATERAL (
+    WITH RECURSIVE chain AS (
+        SELECT w.leg_id, w.peak, w.rides, w.moved_at FROM trading_watermark w WHERE w.leg_id = l.id
+        UNION ALL
+        SELECT w.leg_id, w.peak, w.rides, w.moved_at FROM trading_watermark w JOIN chain c ON w.leg_id = c.rides
+    ) SELECT leg_id, peak, moved_at FROM chain WHERE rides IS NULL
+) m ON true
 WHERE l.position_id = ANY(%s::bigint[])
 """
+
+
+class Followed(NamedTuple):
+    """An instrument that a shard follows: its feeds, and the last trade id kept, with the feed it came from."""
+
+    instrument_id: int
+    symbol: str
+    feed: str
+    fallback: str
+    fallback_symbol: str
+    trade_id: int
+    trade_feed: str
+
+    def known(self, feed: str) -> int:
+        """Return the last trade id kept from a feed, 0 for none."""
+        return self.trade_id if feed == self.trade_feed else 0
 
 
 class Changed(NamedTuple):
@@ -80,11 +99,11 @@ def live(shard: int) -> Iterator[tuple[int, Watch]]:
                 yield instrument_id, Watch(id_, sign, kind, level, activation, trail, is_rate, peak, root)
 
 
-def instruments(shard: int) -> list[tuple[int, str, int]]:
-    """Return (id, symbol, last trade id known) of what a shard follows: what is enabled, and what still has exits."""
+def instruments(shard: int) -> list[Followed]:
+    """Return what a shard follows: what is enabled, and what still has exits."""
     with connection.cursor() as cursor:
         cursor.execute(_FOLLOW, [shard])
-        return list(cursor)
+        return [Followed._make(row) for row in cursor]
 
 
 def newest_change() -> tuple[int, list[int]]:
@@ -118,10 +137,10 @@ def legs_of(position_ids: Sequence[int]) -> list[Changed]:
         cursor.execute(_LEGS, [list(position_ids)])
         rows = cursor.fetchall()
     found = []
-    for id_, instrument_id, kind, is_long, level, activation, trail, is_rate, is_live, since, mark in rows:
-        root, peak = (int(mark[0]), mark[1]) if mark else (None, None)
+    for id_, instrument_id, kind, is_long, level, activation, trail, is_rate, is_live, since, root, peak, moved in rows:
         watch = Watch(id_, 1 if is_long else -1, kind, level, activation, trail, is_rate, peak, root)
-        found.append(Changed(instrument_id, is_live, since.astimezone(UTC), watch))
+        # A stored best price contains what came before it was written; a dip before it must not be held against it.
+        found.append(Changed(instrument_id, is_live, max(since, moved or since).astimezone(UTC), watch))
     return found
 
 

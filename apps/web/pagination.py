@@ -54,8 +54,9 @@ class LimitOffset(LimitOffsetPagination):
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Describe a page."""
-        count = {"type": "integer", "minimum": 0}
-        fields = {"total": count, "limit": count, "offset": count, "results": schema}
+        counts = {"total": 1, "limit": DEFAULT_LIMIT, "offset": 0}
+        fields = {name: {"type": "integer", "minimum": 0, "example": value} for name, value in counts.items()}
+        fields["results"] = schema
         return {"type": "object", "required": list(fields), "properties": fields}
 
 

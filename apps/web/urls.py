@@ -6,7 +6,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from apps.web import health, metrics, problems
-from apps.web.api import positions, reading
+from apps.web.api import market, positions, reading
 
 urlpatterns: list[URLPattern] = [
     path("", RedirectView.as_view(url="/admin/"), name="home"),
@@ -25,5 +25,11 @@ urlpatterns: list[URLPattern] = [
     path("api/v1/instruments", reading.Instruments.as_view(), name="api-instruments"),
     path("api/v1/quotes", reading.Quotes.as_view(), name="api-quotes"),
     path("api/v1/events", reading.Events.as_view(), name="api-events"),
+    path("api/v1/market/instruments", market.MarketInstruments.as_view(), name="api-market-instruments"),
+    path("api/v1/market/instruments/<path:symbol>", market.MarketInstrument.as_view(), name="api-market-instrument"),
+    path("api/v1/market/quotes", market.MarketQuotes.as_view(), name="api-market-quotes"),
+    path("api/v1/market/quotes/<path:symbol>", market.MarketQuote.as_view(), name="api-market-quote"),
+    path("api/v1/market/candles", market.Candles.as_view(), name="api-market-candles"),
+    path("api/v1/market/trades", market.Trades.as_view(), name="api-market-trades"),
     re_path(r"^api/", csrf_exempt(problems.no_such_address), name="api-nowhere"),
 ]

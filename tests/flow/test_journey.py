@@ -50,7 +50,7 @@ class Trader:
 
 
 @pytest.fixture(scope="module")
-def trader(make_world: Callable[[], World]) -> Iterator[Trader]:
+def trader(make_world: Callable[[], World]) -> Trader:
     world = make_world()
     worlds.instruments(SYMBOL)
     worlds.account("ada")
@@ -63,7 +63,7 @@ def trader(make_world: Callable[[], World]) -> Iterator[Trader]:
     world.wait_for("listener", "sweeper", "worker-exits")
     trader = Trader(world, exchange, made.stdout.strip())
     eventually(lambda: _serves(trader), explain=lambda: world.log("web"))
-    yield trader
+    return trader
 
 
 def _serves(trader: Trader) -> bool:

@@ -25,6 +25,7 @@ from apps.domain.legs import Leg, LegKind
 from apps.domain.sides import Side
 from apps.market.feeds.base import FeedConfig
 from apps.market.feeds.coinbase import CoinbaseFeed
+from apps.market.feeds.switch import Switchboard
 from apps.market.models import Instrument, Quote
 from apps.market.store import Store
 from apps.ops import invariants
@@ -37,6 +38,7 @@ from workers.listener.emit import Emitter
 from workers.listener.flush import QuoteFlusher
 from workers.listener.leader import Leadership
 from workers.listener.levels import Levels
+from workers.listener.sources import Source
 from workers.listener.tape import from_ns
 from workers.listener.watch import Watcher
 
@@ -239,11 +241,13 @@ class Chain:
         self.instrument, self.account = instrument, account
         self.leadership = Leadership(f"listener:{instrument.shard}")
         self.emitter = Emitter(self.leadership, lambda: None)
-        self.watcher = Watcher(self.emitter.put, lambda *_: None)
+        self.watcher = Watcher(self.emitter.put)
         self.levels = Levels(instrument.shard, self.watcher, self.emitter)
         self.flusher = QuoteFlusher(self.watcher, self.emitter, self.leadership)
         self.tape = self.watcher.follow(SYMBOL, instrument.pk)
-        self.feed = CoinbaseFeed(FeedConfig(ws_url="", rest_url="", products=(SYMBOL,)), self.watcher)
+        source = Source("coinbase", self.watcher, Switchboard())
+        source.adopt([self.tape])
+        self.feed = CoinbaseFeed(FeedConfig(ws_url="", rest_url="", products=(SYMBOL,)), source)
         self.feed.opened(lambda _: None)
         self.opened: list[tuple[Lot, int]] = []
         self._last_ns = 0

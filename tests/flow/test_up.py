@@ -167,7 +167,7 @@ def test_no_process_outlives_an_up_killed_with_9_and_the_next_one_sees_the_marke
         ("DATABASE_URL", "mysql://127.0.0.1/x", "postgres"),
         ("REDIS_URL", "127.0.0.1:6379", "redis://"),
         ("WEB_PORT", "99999", "65535"),
-        ("WEB_PORT", "８０００", "65535"),
+        ("WEB_PORT", "\uff18\uff10\uff10\uff10", "65535"),  # full-width digits
         ("DEMO", "perhaps", "DEMO"),
         ("LISTENER_SHARDS", "0", "1"),
         ("COINBASE_WS_URL", "http://127.0.0.1", "ws://"),

@@ -27,6 +27,9 @@ QUICK = FeedTimings(
     frame_spacing=0.005,
     product_timeout=0.5,
     heartbeat_grace=0.1,
+    ask_every=0.1,
+    mute_after=0.3,
+    poll_every=0.02,
 )
 
 
@@ -44,6 +47,7 @@ class Recorder:
     ticks: list[Tick] = field(default_factory=list)
     beats: list[tuple[str, int]] = field(default_factory=list)
     gaps: list[tuple[str, int, int]] = field(default_factory=list)
+    blinds: list[tuple[str, int, int]] = field(default_factory=list)
     states: list[FeedState] = field(default_factory=list)
     refusals: list[tuple[str, str]] = field(default_factory=list)
 
@@ -55,6 +59,9 @@ class Recorder:
 
     def gap(self, symbol: str, first_id: int, last_id: int) -> None:
         self.gaps.append((symbol, first_id, last_id))
+
+    def blind(self, symbol: str, since_ns: int, until_ns: int) -> None:
+        self.blinds.append((symbol, since_ns, until_ns))
 
     def state(self, state: FeedState) -> None:
         self.states.append(state)
@@ -75,21 +82,23 @@ def following(
     *products: str,
     timings: FeedTimings = QUICK,
     rules: GateRules | None = None,
+    name: str = "coinbase",
+    rest_url: str = "",
     **config: object,
 ) -> Iterator[tuple[Feed, Recorder]]:
-    """Run a Coinbase feed against a venue; on leaving it must stop within a second, its threads included."""
+    """Run a feed against a venue; on leaving it must stop within a second, its threads included."""
     sink = Recorder()
     url = venue if isinstance(venue, str) else venue.url
     settings = FeedConfig(
         ws_url=url,
-        rest_url="",
+        rest_url=rest_url,
         products=products or ("BTC-USD",),
         timings=timings,
         rules=rules or GateRules(),
         **config,  # type: ignore[arg-type]
     )
     before = set(threading.enumerate())
-    feed = FEEDS.get("coinbase")(settings, sink)
+    feed = FEEDS.get(name)(settings, sink)
     thread = threading.Thread(target=feed.run)
     thread.start()
     try:

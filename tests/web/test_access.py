@@ -1,10 +1,12 @@
 """Who may do what over the API: tokens, scopes, owners; and errors that are always JSON."""
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -12,6 +14,8 @@ from django.urls import get_resolver
 
 from apps.access import services
 from apps.access.models import ApiToken, Scope, User
+from apps.market import selectors as market
+from apps.market.store import Store
 from tests.web.conftest import Caller, caller_for, drain, make_user, now
 
 URL = "/api/v1/positions"
@@ -29,13 +33,34 @@ NEEDS: dict[str, dict[str, Scope]] = {
     "api/v1/instruments": {"GET": Scope.READ},
     "api/v1/quotes": {"GET": Scope.READ},
     "api/v1/events": {"GET": Scope.READ},
+    "api/v1/market/instruments": {"GET": Scope.READ},
+    "api/v1/market/instruments/<path:symbol>": {"GET": Scope.READ, "PATCH": Scope.ADMIN},
+    "api/v1/market/quotes": {"GET": Scope.READ},
+    "api/v1/market/quotes/<path:symbol>": {"GET": Scope.READ},
+    "api/v1/market/candles": {"GET": Scope.READ},
+    "api/v1/market/trades": {"GET": Scope.READ},
+}
+# What an address cannot do without, beside its body.
+QUERIES = {
+    "api/v1/market/candles": "?instrument=BTC-USD&timeframe=1m",
+    "api/v1/market/trades": "?instrument=BTC-USD",
 }
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 RANK = {None: -1, Scope.READ: 0, Scope.TRADE: 1, Scope.ADMIN: 2}
 BODIES: dict[str, Any] = {
     "api/v1/positions": {"instrument": "BTC-USD", "side": "long", "quantity": "0.1"},
     "api/v1/positions/<int:id>/levels": {"stop_loss": "60500"},
+    "api/v1/market/instruments/<path:symbol>": {"jump_band": "0.1"},
 }
+
+
+@pytest.fixture
+def stored(tick_store: Store) -> Iterator[None]:
+    """The market store's tables, empty, for the addresses that read them."""
+    market.market_store.cache_clear()
+    yield
+    market.market_store().close()
+    market.market_store.cache_clear()
 
 
 def addresses() -> list[str]:
@@ -48,12 +73,16 @@ def test_every_address_has_a_row() -> None:
 
 
 @pytest.mark.parametrize("scope", [None, *Scope], ids=str)
-def test_each_scope_reaches_exactly_what_it_may(ada: Caller, scope: Scope | None) -> None:
+def test_each_scope_reaches_exactly_what_it_may(ada: Caller, scope: Scope | None, stored: None) -> None:
+    # A token never does more than its user may: here she may do everything that an address needs a right for.
+    ada.user.user_permissions.add(Permission.objects.get(codename="change_instrument"))
     caller = Caller(ada.user, "") if scope is None else caller_for(ada.user, scope)
     for route, methods in NEEDS.items():
         for method in METHODS:
             id_ = ada.open(quantity="0.01")["id"]
-            path = "/" + route.replace("<int:id>", str(id_))
+            path = (
+                "/" + route.replace("<int:id>", str(id_)).replace("<path:symbol>", "BTC-USD") + QUERIES.get(route, "")
+            )
             if route.startswith("api/v1/exits/"):
                 path = f"/api/v1/exits/{ada.post(f'{URL}/{id_}/close').json()['id']}"
             status = caller.send(method, path, BODIES.get(route) if method in methods else None).status_code

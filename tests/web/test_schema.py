@@ -27,7 +27,7 @@ def test_every_address_and_method_is_described(schema: dict[str, Any]) -> None:
         (path, verb) for path, verbs in schema["paths"].items() for verb in verbs if path.startswith("/api/v1")
     }
     expected = {
-        ("/" + route.replace("<int:id>", "{id}"), verb.lower()) for route, verbs in NEEDS.items() for verb in verbs
+        ("/" + re.sub(r"<\w+:(\w+)>", r"{\1}", route), verb.lower()) for route, verbs in NEEDS.items() for verb in verbs
     }
     assert described == expected
 

@@ -151,7 +151,7 @@ class Recorder:
     def _fresh(self, tape: Tape) -> list[Tick]:
         before = self._seen.get(tape.symbol)
         fresh = tape.newer_than(before)
-        if before is not None and len(fresh) == tape.ring.maxlen:
+        if before is not None and len(fresh) == tape.ring.maxlen and tape.numbered:
             self.dropped += max(fresh[0].trade_id - before.trade_id - 1, 0)
         return fresh
 
@@ -190,10 +190,11 @@ def _row(tape: Tape, tick: Tick, before: Tick | None) -> quotes.QuoteRow:
         ask=tick.ask or None,
         low=min(prices),
         high=max(prices),
-        trade_id=tick.trade_id,
+        trade_id=tape.complete_through(tick),
         at=datetime.fromisoformat(tick.venue_time).astimezone(UTC) if tick.venue_time else received_at,
         received_at=received_at,
         heard_at=from_ns(max(tape.heard_ns, tick.received_ns)),
+        feed=tape.source,
     )
 
 

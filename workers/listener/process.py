@@ -5,27 +5,23 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
 
 from apps.journal import pulses
 from apps.market import store
-from apps.market.feeds import FEEDS
-from apps.market.feeds.base import Feed, FeedConfig, FeedStatus
-from apps.market.feeds.refill import Refiller
 from apps.market.services import feeds as feed_rows
 from apps.trading import watches
 from workers.listener.emit import Emitter
 from workers.listener.flush import Periodic, QuoteFlusher, Recorder, Screens
 from workers.listener.leader import Leadership
 from workers.listener.levels import Levels
+from workers.listener.sources import Source, Sources
 from workers.listener.watch import Watcher
 
 log = logging.getLogger(__name__)
-
-_FEED = "coinbase"
 
 
 class Listener:
@@ -37,12 +33,11 @@ class Listener:
         self.started_at = datetime.now(UTC)
         self.leadership = Leadership(self.role)
         self.emitter = Emitter(self.leadership, ring)
-        self.watcher = Watcher(self.emitter.put, self._gap)
+        self.watcher = Watcher(self.emitter.put)
+        self.sources = Sources(self.watcher, self._start_source)
         self.levels = Levels(shard, self.watcher, self.emitter)
         self.flusher = QuoteFlusher(self.watcher, self.emitter, self.leadership)
         self.recorder = Recorder(self.watcher, self.leadership, store.connect(settings.MARKET_DATABASE_URL))
-        self.feed: Feed | None = None
-        self.refiller: Refiller | None = None
         self._threads: list[threading.Thread] = []
         self._stops: list[Callable[[], None]] = []
         self._broken: list[str] = []
@@ -51,17 +46,19 @@ class Listener:
 
     def run(self) -> int:
         """Listen until stopped; return the exit status: 0 when asked to stop, 1 when something inside ended."""
-        known = self._follow_instruments()
+        rows = watches.instruments(self.shard)
+        for row in rows:
+            self.watcher.follow(row.symbol, row.instrument_id)
         watched = self.levels.start()
-        log.info("%s watches %d legs of %d instruments", self.role, watched, len(self.watcher.tapes))
-        self._start_feed(known)
+        log.info("%s watches %d legs of %d instruments", self.role, watched, len(rows))
         self._start_threads()
+        self.sources.follow(rows)
         while not self._stopping.wait(0.1):
             if self.leadership.usurped.is_set():
                 log.warning("%s: another listener led meanwhile; ending, to start again from the database", self.role)
                 self._broken.append("leadership")
-            if self.refiller is not None and not self.refiller.alive():
-                log.error("%s: the refiller died", self.role)
+            for name in self.sources.dead_refillers():
+                log.error("%s: the refiller of %s died", self.role, name)
                 self._broken.append("refill")
             if self._broken:
                 break
@@ -74,7 +71,6 @@ class Listener:
 
     def facts(self) -> dict[str, Any]:
         """Return what the listener counts, for its pulse."""
-        counters = self.feed.counters if self.feed else None
         return {
             "leads": self.leadership.leads.is_set(),
             "epoch": self.leadership.epoch,
@@ -86,48 +82,19 @@ class Listener:
             "ticks_stored": self.recorder.stored,
             "ticks_dropped": self.recorder.dropped,
             "trades_lost": self.watcher.lost_trades,
-            "feed": str(self.watcher.status.status),
-            "feed_reason": self.watcher.status.reason,
-            "sessions": counters.sessions if counters else 0,
-            "garbage": counters.garbage if counters else 0,
-            "rejected": sum(counters.rejected.values()) if counters else 0,
-            "gaps": counters.gaps if counters else 0,
-            "duplicates": counters.duplicates if counters else 0,
-            "refused": dict(list(self.watcher.refusals.items())[:20]),
+            "blind_seconds": round(self.watcher.blind_seconds, 1),
+            **self.sources.facts(),
             "level_age_ms": round((time.monotonic() - self.levels.seen_at) * 1000),
         }
 
-    def _follow_instruments(self) -> dict[str, int]:
-        known = {}
-        for instrument_id, symbol, trade_id in watches.instruments(self.shard):
-            self.watcher.follow(symbol, instrument_id)
-            known[symbol] = trade_id
-        return known
-
-    def _start_feed(self, known: dict[str, int]) -> None:
-        config = FeedConfig(
-            ws_url=settings.COINBASE_WS_URL,
-            rest_url=settings.COINBASE_REST_URL,
-            products=tuple(known),
-            known_trade_ids={symbol: trade_id for symbol, trade_id in known.items() if trade_id},
-        )
-        self.feed = FEEDS.get(_FEED)(config, self.watcher)
-        self.refiller = Refiller(
-            self.feed.rest(),
-            self.watcher,
-            last_trade_id=self.feed.last_trade_id,
-            last_price=self.feed.last_price,
-        )
-        self.refiller.start()
-
     def _start_threads(self) -> None:
-        assert self.feed is not None
         periodic = [
             Periodic("quotes", self.flusher.step, 0.25),
             Periodic("screens", Screens(self.flusher).step, 0.25),
             Periodic("pulse", self._pulse, 1.0),
             Periodic("instruments", self._instruments, 1.0),
             Periodic("silence", self._silence, 1.0),
+            Periodic("switch", self._switch, 0.5),
         ]
         if settings.RECORD_TICKS:
             periodic.append(Periodic("ticks", self.recorder.step, 0.5))
@@ -136,13 +103,25 @@ class Listener:
             ("emit", self.emitter.run, self.emitter.stop),
             ("levels", self.levels.run, self.levels.stop),
             *((job.name, job.run, job.stop) for job in periodic),
-            ("feed", self.feed.run, self.feed.stop),
         ]
         for name, run, stop in jobs:
-            thread = threading.Thread(target=self._guard, args=(name, run), name=name, daemon=True)
-            self._threads.append(thread)
-            self._stops.append(stop)
-            thread.start()
+            self._start(name, run, stop)
+
+    def _start_source(self, source: Source) -> None:
+        run = partial(self._run_as_leader, source) if source.is_exclusive else source.run
+        self._start(f"feed {source.name}", run, source.stop)
+
+    def _run_as_leader(self, source: Source) -> None:
+        while not self._stopping.is_set():
+            if self.leadership.leads.wait(0.5):
+                source.run()
+                return
+
+    def _start(self, name: str, run: Callable[[], None], stop: Callable[[], None]) -> None:
+        thread = threading.Thread(target=self._guard, args=(name, run), name=name, daemon=True)
+        self._threads.append(thread)
+        self._stops.append(stop)
+        thread.start()
 
     def _guard(self, name: str, run: Callable[[], None]) -> None:
         """Run a thread; its end while the listener runs is the listener's end: a supervisor starts it afresh."""
@@ -156,44 +135,36 @@ class Listener:
                 self._broken.append(name)
 
     def _shut_down(self) -> None:
-        """Stop the feed first and the leadership last, so that what was seen is still written under it."""
+        """Stop the feeds first and the leadership last, so that what was seen is still written under it."""
         self._stopping.set()
-        if self.refiller is not None:
-            self.refiller.stop(timeout=1.0)
+        self.sources.stop()
         for thread, stop in reversed(list(zip(self._threads, self._stops, strict=True))):
             stop()
             thread.join(timeout=2.0)
 
-    def _gap(self, symbol: str, first_id: int, last_id: int) -> None:
-        if self.refiller is not None:
-            self.refiller.request(symbol, first_id, last_id)
-
     def _silence(self) -> None:
-        """Ask by REST for prices while the socket is silent: a stop must not wait for a reconnect."""
-        if self.refiller is None or self.feed is None:
-            return
-        live = self.watcher.status.status is FeedStatus.LIVE
-        self.refiller.poll(() if live else self.feed.products())
+        for source in list(self.sources.by_name.values()):
+            source.mind_silence()
+
+    def _switch(self) -> None:
+        """Let instruments count on the source that lives; the leader writes it down."""
+        for switched in self.sources.judge(datetime.now(UTC)):
+            if self.leadership.leads.is_set():
+                feed_rows.record_switch(switched)
 
     def _pulse(self) -> None:
         now = datetime.now(UTC)
         facts = self.facts()
         pulses.beat(self.role, facts, started_at=self.started_at, now=now)
         if self.leadership.leads.is_set():
-            feed_rows.write_status(f"{_FEED}:{self.shard}", self.watcher.status, facts, now=now)
+            for name, source in list(self.sources.by_name.items()):
+                feed_rows.write_status(f"{name}:{self.shard}", source.status, facts, now=now)
 
     def _instruments(self) -> None:
         """Follow instruments that were added or enabled, without a restart."""
-        wanted = {symbol: instrument_id for instrument_id, symbol, _ in watches.instruments(self.shard)}
-        assert self.feed is not None
-        fresh = [symbol for symbol in wanted if symbol not in self.feed.products()]
-        for symbol in fresh:
-            self.watcher.follow(symbol, wanted[symbol])
+        fresh = self.sources.follow(watches.instruments(self.shard))
         if fresh:
-            self.feed.add_products(fresh)
-            self.levels.reload({wanted[symbol] for symbol in fresh})
-        self.feed.remove_products(symbol for symbol in self.feed.products() if symbol not in wanted)
-        connection.close_if_unusable_or_obsolete()
+            self.levels.reload(fresh)
 
 
 class _Rate:

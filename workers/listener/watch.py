@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 from apps.domain.book import Book, Fired, Watch
 from apps.domain.ticks import Tick
-from apps.market.feeds.base import FeedState, FeedStatus
 from apps.trading.services.exits import Crossing
 from apps.trading.watches import Changed
 from workers.listener.tape import Tape, from_ns
@@ -19,22 +18,23 @@ class Watcher:
     under the lock from other threads; a level that arrives is compared with the ticks since it was made.
     """
 
-    def __init__(self, emit: Callable[[Sequence[Crossing]], None], gap: Callable[[str, int, int], None]) -> None:
+    def __init__(self, emit: Callable[[Sequence[Crossing]], None]) -> None:
         self.tapes: dict[str, Tape] = {}
         self.by_id: dict[int, Tape] = {}
         self.ticks = 0
-        self.refusals: dict[str, str] = {}
-        self.status = FeedState(status=FeedStatus.DOWN, reason="not started", session=0, at_ns=0)
         self.lost_trades = 0
+        self.blind_seconds = 0.0
         self._emit = emit
-        self._gap = gap
         self._lock = threading.Lock()
 
     # -- from the feed -----------------------------------------------------------------------------------------------
 
     def tick(self, tick: Tick) -> None:
         """Compare one accepted print with the levels of its instrument."""
-        tape = self.tapes[tick.symbol]
+        self.take(self.tapes[tick.symbol], tick)
+
+    def take(self, tape: Tape, tick: Tick) -> None:
+        """Compare one accepted print with the levels of a tape: the hot path, in a receive thread."""
         tape.ring.append(tick)
         self.ticks += 1
         book = tape.book
@@ -42,42 +42,26 @@ class Watcher:
             self._cross(tape, tick)
         tape.looked_at = tick
 
-    def heard(self, symbol: str, received_ns: int) -> None:
-        """Note that the feed of this product is alive."""
-        tape = self.tapes.get(symbol)
-        if tape is not None:
-            tape.heard_ns = received_ns
-
-    def gap(self, symbol: str, first_id: int, last_id: int) -> None:
-        """Have the missing trades fetched."""
-        self._gap(symbol, first_id, last_id)
-
-    def state(self, state: FeedState) -> None:
-        """Remember how the feed is doing."""
-        self.status = state
-
-    def refused(self, symbol: str, reason: str) -> None:
-        """Remember that the venue does not deliver a product."""
-        self.refusals[symbol] = reason
+    def blind(self, symbol: str, since_ns: int, until_ns: int) -> None:
+        """Count time in which trades may have been missed that nobody can give us any more."""
+        del symbol
+        self.blind_seconds += (until_ns - since_ns) / 1e9
 
     # -- from the refiller -------------------------------------------------------------------------------------------
 
-    def refilled(self, ticks: Sequence[Tick]) -> None:
+    def take_late(self, tape: Tape, ticks: Sequence[Tick]) -> None:
         """Compare late trades, oldest first, with the levels; then the newest price again, for what they moved."""
         for tick in ticks:
-            tape = self.tapes.get(tick.symbol)
-            if tape is None:
-                continue
             last = tape.last()
-            if last is None or tick.trade_id > last.trade_id:
-                self.tick(tick)
+            if last is None or tape.is_newer(tick, last):
+                self.take(tape, tick)
             else:
+                tape.late.append(tick)
                 tape.refilled.append(tick)
                 self._cross(tape, tick)
-        for tape in {self.tapes[tick.symbol] for tick in ticks if tick.symbol in self.tapes}:
-            last = tape.last()
-            if last is not None and not last.snapshot:
-                self._cross(tape, last)
+        last = tape.last()
+        if last is not None and not last.snapshot:
+            self._cross(tape, last)
 
     def uncovered(self, symbol: str, first_id: int, last_id: int, reason: str) -> None:
         """Count trades that the venue will not give us any more."""

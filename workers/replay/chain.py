@@ -12,6 +12,7 @@ from django.db import Error, connection
 from apps.market.feeds.base import FeedConfig
 from apps.market.feeds.coinbase import CoinbaseFeed
 from apps.market.feeds.counters import FeedCounters
+from apps.market.feeds.switch import Switchboard
 from apps.trading import sweeping
 from apps.trading.services import exits
 from workers import identity
@@ -19,6 +20,7 @@ from workers.listener.emit import Emitter
 from workers.listener.flush import Periodic, QuoteFlusher
 from workers.listener.leader import Leadership
 from workers.listener.levels import Levels
+from workers.listener.sources import Source
 from workers.listener.watch import Watcher
 from workers.replay.recording import Message
 
@@ -49,14 +51,14 @@ class Chain:
         self.leadership = Leadership(f"listener:{shard}")
         self.bell = threading.Event()
         self.emitter = Emitter(self.leadership, self.bell.set)
-        self.watcher = Watcher(self.emitter.put, lambda symbol, first, last: None)
-        for symbol, instrument_id in instruments.items():
-            self.watcher.follow(symbol, instrument_id)
+        self.watcher = Watcher(self.emitter.put)
+        source = Source(CoinbaseFeed.name, self.watcher, Switchboard())
+        source.adopt(self.watcher.follow(symbol, instrument_id) for symbol, instrument_id in instruments.items())
         self.levels = Levels(shard, self.watcher, self.emitter)
         self.drain = _Drain(self.bell)
         self._looked_at = 0  # exits written when the queue was last looked at
         # Its numbering is the recording's own, so what the database knows of trade ids does not count.
-        self.feed = CoinbaseFeed(FeedConfig(ws_url="", rest_url="", products=tuple(instruments)), self.watcher)
+        self.feed = CoinbaseFeed(FeedConfig(ws_url="", rest_url="", products=tuple(instruments)), source)
         self._flusher = QuoteFlusher(self.watcher, self.emitter, self.leadership)
         self._broken: list[str] = []
         self._ending = False

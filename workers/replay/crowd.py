@@ -81,6 +81,7 @@ def _quote(markets: Sequence[_Market], now: datetime) -> None:
                 at=now,
                 received_at=now,
                 heard_at=now,
+                feed="",
             )
             for market in markets
         ],

@@ -20,6 +20,14 @@ def partitions(**_later: Any) -> None:
     candles.upkeep(timezone.now())
 
 
+@shared_task(name="market.calendars")
+def calendars(**_later: Any) -> None:
+    """Keep the stored sessions of the calendars in use a year ahead."""
+    from apps.market.calendars import refresh, standing  # noqa: PLC0415 - brings pandas, 80 MB no other task needs
+
+    refresh.refresh(standing.in_use(), timezone.now())
+
+
 @shared_task(name="market.find_gaps")
 def find_gaps(**_later: Any) -> None:
     """Look for what is missing of the prices that came in since the last look."""

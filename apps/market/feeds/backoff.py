@@ -29,6 +29,9 @@ class Backoff:
         if is_policy:
             return self._policy_wait(retry_after)
         span = min(timings.backoff_base * timings.backoff_factor ** min(self._bad, 64), timings.backoff_cap)
+        if healthy_for > 0.0:
+            # A venue that ends every session after some seconds of data is blind for half of the time at most.
+            span = min(span, max(healthy_for, timings.backoff_base))
         self._bad += 1
         return max(self._draw(0.0, span), timings.connection_spacing - since_dialled, 0.0)
 

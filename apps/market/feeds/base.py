@@ -31,6 +31,14 @@ class FeedState:
     at_ns: int  # wall clock, nanoseconds since the epoch
 
 
+class Numbering(StrEnum):
+    """What the trade ids of a feed say, and so what a jump between two of them means."""
+
+    CONSECUTIVE = "consecutive"  # they rise by one per product: order, duplicates and holes are read from them
+    IDENTITY = "identity"  # they tell two trades apart, no more: order is read from the venue's time
+    NONE = "none"  # always 0: order and duplicates are read from time, sequence and content
+
+
 class FeedSink(Protocol):
     """Who listens to a feed. Called from the feed's threads, so every method must return at once."""
 
@@ -42,6 +50,9 @@ class FeedSink(Protocol):
 
     def gap(self, symbol: str, first_id: int, last_id: int) -> None:
         """Note that the trades with these ids, both ends included, did not arrive."""
+
+    def blind(self, symbol: str, since_ns: int, until_ns: int) -> None:
+        """Note that nothing was heard between these instants (wall clock), and no numbering tells what was missed."""
 
     def state(self, state: FeedState) -> None:
         """Note a change of the feed's status."""
@@ -67,7 +78,10 @@ class FeedTimings:
     policy_cap: float = 300.0
     ack_timeout: float = 3.0  # until a subscription without answer is sent again
     ack_cap: float = 30.0
-    frame_spacing: float = 0.05  # between two of our messages: 20 per second, the venue allows 100
+    frame_spacing: float = 0.05  # between two of our messages; a venue that allows fewer says so itself
+    ask_every: float = 2.0  # where the venue has no heartbeat: between two questions for a sign of life
+    mute_after: float = 60.0  # without any message of one confirmed product, until somebody is told
+    poll_every: float = 1.0  # where the venue is asked, not listened to: between two rounds
     product_timeout: float = 15.0  # without a heartbeat of one product while others have theirs
     heartbeat_grace: float = 1.0  # that a ticker may lag behind the heartbeat that announces it
 
@@ -86,7 +100,10 @@ class GateRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedConfig:
-    """What a feed is told: addresses, products, the last trade ids known from before, and its rules."""
+    """What a feed is told: addresses, products, the last trade ids known from before, credentials, and its rules.
+
+    `options` are the plug-in's own settings by name; each plug-in lists its own in `Feed.options`.
+    """
 
     ws_url: str
     rest_url: str
@@ -96,6 +113,9 @@ class FeedConfig:
     rules: GateRules = field(default_factory=GateRules)
     batch: int = 100  # products per subscribe message
     max_message_bytes: int = 16 << 20
+    key: str = field(default="", repr=False)
+    secret: str = field(default="", repr=False)
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +158,14 @@ class Feed(ABC):
     """A venue's live prices. A plug-in is a subclass with a `name`, alone in its file."""
 
     name: ClassVar[str]
+    title: ClassVar[str] = ""  # the venue's name for people
+    ws_url: ClassVar[str] = ""  # where the venue is found unless the operator says otherwise
+    rest_url: ClassVar[str] = ""
+    numbering: ClassVar[Numbering] = Numbering.CONSECUTIVE
+    timings: ClassVar[FeedTimings] = FeedTimings()
+    options: ClassVar[Mapping[str, str]] = {}  # the plug-in's own settings: name -> one sentence
+    needs_key: ClassVar[bool] = False
+    max_sessions: ClassVar[int] = 0  # how many connections the venue grants one account, 0 for as many as we need
 
     def __init__(self, config: FeedConfig, sink: FeedSink) -> None:
         self.config = config

@@ -6,16 +6,14 @@ product; `sequence` counts the order book and jumps by thousands between two tic
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 
-from apps.market.feeds.base import Feed, FeedConfig, FeedSink, FeedState, VenueRest
+from apps.market.feeds.base import FeedConfig, FeedSink, VenueRest
 from apps.market.feeds.coinbase_rest import CoinbaseRest
-from apps.market.feeds.gate import Gate
-from apps.market.feeds.session import FeedSession
-from apps.market.feeds.subscriptions import Subscriptions
+from apps.market.feeds.streaming import UNREADABLE, StreamingFeed, frame
 
 CHANNELS = ("ticker", "heartbeat")
 
@@ -25,7 +23,6 @@ _PRODUCT = re.compile(r"[A-Z0-9]+(?:-[A-Z0-9]+)+")
 _TOO_FAST = re.compile(r"rate limit|too many|too fast|slow down", re.IGNORECASE)
 _SUBSCRIBING = re.compile(r"subscri|product", re.IGNORECASE)
 _LEAVING = re.compile(r"unsubscri", re.IGNORECASE)
-_IDLE = 60.0
 
 
 class _Ticker(
@@ -77,131 +74,47 @@ class _Unknown(msgspec.Struct):
 
 
 _KNOWN_TYPES = frozenset({"ticker", "heartbeat", "subscriptions", "error"})
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode_unknown = msgspec.json.Decoder(_Unknown).decode
 
 
-class CoinbaseFeed(Feed):
+class CoinbaseFeed(StreamingFeed):
     """Trades of Coinbase Exchange by its ticker channel, with signs of life by its heartbeat channel."""
 
     name = "coinbase"
 
+    title = "Coinbase Exchange"
+    ws_url = "wss://ws-feed.exchange.coinbase.com"
+    rest_url = "https://api.exchange.coinbase.com"
+
     def __init__(self, config: FeedConfig, sink: FeedSink) -> None:
         super().__init__(config, sink)
-        self._gate = Gate(
-            sink=sink,
-            counters=self.counters,
-            rules=config.rules,
-            heartbeat_grace=config.timings.heartbeat_grace,
-            known_trade_ids=config.known_trade_ids,
-        )
         self._take = self._gate.take
         self._decode = msgspec.json.Decoder(_Ticker | _Heartbeat | _Subscriptions | _Error).decode
-        self._subscriptions = Subscriptions(timings=config.timings, batch=config.batch)
-        self._send: Callable[[str], None] | None = None
-        self._send_at = 0.0
-        self._session = FeedSession(config, self, self.counters, sink.state)
-        self.add_products(config.products)
-
-    # -- the feed, for any thread --------------------------------------------------------------------------------
-
-    def run(self) -> None:
-        """Receive in the calling thread until `stop`; every loss of the connection is mended inside."""
-        self._session.run()
-
-    def stop(self) -> None:
-        """End `run` from any thread, within a second."""
-        self._session.stop()
-
-    def add_products(self, symbols: Iterable[str]) -> None:
-        """Follow more products, from any thread, at once when connected."""
-        chosen = list(dict.fromkeys(symbols))
-        self._gate.follow(chosen)
-        self._subscriptions.add(chosen)
-        self._session.nudge()
-
-    def remove_products(self, symbols: Iterable[str]) -> None:
-        """Stop following products, from any thread."""
-        chosen = list(symbols)
-        self._subscriptions.remove(chosen)
-        self._gate.forget(chosen)
-        self._session.nudge()
-
-    def products(self) -> frozenset[str]:
-        """Return the products that are followed, refused ones included."""
-        return self._subscriptions.wanted()
-
-    def delivered(self) -> frozenset[str]:
-        """Return the products that the venue has confirmed in this session."""
-        return self._subscriptions.delivered()
-
-    def state(self) -> FeedState:
-        """Return the present status."""
-        return self._session.state
-
-    def last_trade_id(self, symbol: str) -> int:
-        """Return the newest trade id seen of a product, 0 when none."""
-        return self._gate.last_trade_id(symbol)
-
-    def last_price(self, symbol: str) -> float:
-        """Return the last believed price of a product, 0 when none."""
-        return self._gate.last_price(symbol)
 
     def rest(self) -> VenueRest:
         """Return a new client of the venue's REST interface; the caller closes it."""
         return CoinbaseRest(self.config.rest_url)
 
-    # -- the dialect, for the session ----------------------------------------------------------------------------
+    def subscribing(self, symbols: Sequence[str]) -> Sequence[str]:
+        """Return the message that asks for these products."""
+        return (_frame("subscribe", symbols),)
 
-    def opened(self, send: Callable[[str], None]) -> None:
-        """Begin a session: everything is to be subscribed again."""
-        self._gate.session_opened()
-        self._subscriptions.session_opened()
-        self._send = send
-
-    def closed(self) -> None:
-        """End the session: nothing can be sent."""
-        self._send = None
+    def leaving(self, symbols: Sequence[str]) -> Sequence[str]:
+        """Return the message that gives these products up."""
+        return (_frame("unsubscribe", symbols),)
 
     def text(self, payload: bytes, received_ns: int) -> None:
         """Take one text message: the hot path."""
         self.counters.received += 1
         try:
             message = self._decode(payload)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             self._unreadable(payload, received_ns, error)
             return
         if type(message) is _Ticker:
             self._take(message, received_ns)
         else:
             self._other(message, received_ns)
-
-    def binary(self, payload: bytes, received_ns: int) -> None:
-        """Take one binary message, which this venue never sends."""
-        self.counters.received += 1
-        self.counters.quarantine(payload, reason="a binary message", received_ns=received_ns)
-
-    def work(self) -> float:
-        """Send the next subscribe or unsubscribe message; return the seconds until the next call. May raise Dropped."""
-        send, now = self._send, time.monotonic()
-        if send is None:
-            return _IDLE  # the session nudges when it opens
-        if now < self._send_at:
-            return self._send_at - now
-        message = self._next_message(now)
-        if not message:
-            return self.config.timings.watch_every
-        self._send_at = now + self.config.timings.frame_spacing
-        send(message)
-        return self.config.timings.frame_spacing
-
-    def _next_message(self, now: float) -> str:
-        if leaving := self._subscriptions.next_leaving():
-            return _frame("unsubscribe", leaving)
-        chosen, unanswered = self._subscriptions.next_batch(now)
-        for symbol in unanswered:
-            self.sink.refused(symbol, "the venue does not answer the subscription")
-        return _frame("subscribe", chosen) if chosen else ""
 
     # -- messages that are not tickers ---------------------------------------------------------------------------
 
@@ -237,7 +150,7 @@ class CoinbaseFeed(Feed):
         """Tell a message type that we do not know, which is allowed, from garbage, which is kept for a person."""
         try:
             kind = _decode_unknown(payload).type
-        except _UNREADABLE:
+        except UNREADABLE:
             kind = ""
         if kind and kind not in _KNOWN_TYPES:
             self.counters.ignored += 1
@@ -245,5 +158,5 @@ class CoinbaseFeed(Feed):
             self.counters.quarantine(payload, reason=str(error)[:120], received_ns=received_ns)
 
 
-def _frame(kind: str, symbols: list[str]) -> str:
-    return msgspec.json.encode({"type": kind, "product_ids": symbols, "channels": CHANNELS}).decode()
+def _frame(kind: str, symbols: Sequence[str]) -> str:
+    return frame({"type": kind, "product_ids": symbols, "channels": CHANNELS})

@@ -57,6 +57,7 @@ class _Product:
     claimed_id: int = 0  # a trade that the heartbeat announced and no print has shown yet
     claimed_ns: int = 0
     rebels: int = 0  # newer prints in a row under older numbers
+    rebel_first: int = 0
     rebel_id: int = 0
     rebel_base: int = 0
 
@@ -173,6 +174,21 @@ class Gate:
             off_market,
         )
 
+    def skip(self, symbol: str, trade_id: int, reason: str) -> None:
+        """Count a trade that the venue itself says is none of its market: it is not missing, and moves nothing."""
+        self._counters.rejected[reason] += 1
+        product = self._products.get(symbol)
+        if product is not None and 0 < product.next_id <= trade_id:
+            if trade_id > product.next_id:
+                self._declare_gap(symbol, product.next_id, trade_id - 1)
+            product.next_id = trade_id + 1
+
+    def merge(self, symbol: str, first_id: int, last_id: int) -> None:
+        """Expect one print that stands for the trades of these ids, both ends included; its own id is the last."""
+        product = self._products.get(symbol)
+        if product is not None and product.next_id and first_id <= product.next_id <= last_id:
+            product.next_id = last_id
+
     # -- order ---------------------------------------------------------------------------------------------------
 
     def _place(self, product: _Product, item: Print, received_ns: int) -> bool | None:
@@ -180,7 +196,7 @@ class Gate:
         first, product.awaits_first = product.awaits_first, False
         expected = product.next_id
         is_late = item.trade_id < expected or item.sequence < product.sequence
-        if is_late and not self._has_restarted(product, item):
+        if is_late and not self._has_restarted(product, item, received_ns):
             if item.trade_id < expected:
                 self._counters.duplicates += 1
             else:
@@ -194,22 +210,36 @@ class Gate:
             self._declare_gap(item.symbol, expected, last_missing)
         return snapshot
 
-    def _has_restarted(self, product: _Product, item: Print) -> bool:
+    def _has_restarted(self, product: _Product, item: Print, received_ns: int) -> bool:
         """Say whether the venue began its numbering anew: several newer prints in a row under older numbers.
 
-        Without this a venue that starts over would be dropped as one long replay, and every stop with it.
+        Without this a venue that starts over would be dropped as one long replay, and every stop with it. The prints
+        that proved it are declared missing, so that the refill brings them past the exit check.
         """
-        known, venue = feed_rules.instant_ns(product.venue_time), feed_rules.instant_ns(item.venue_time)
-        if known is None or venue is None or venue <= known:
+        if not self._is_newer(product, item, received_ns):
             return False
         continues = product.rebel_base == product.next_id and item.trade_id > product.rebel_id
-        product.rebels = product.rebels + 1 if continues else 1
+        if not continues:
+            product.rebels, product.rebel_first = 0, item.trade_id
+        product.rebels += 1
         product.rebel_base, product.rebel_id = product.next_id, item.trade_id
         if product.rebels < self._rules.restart_prints:
             return False
         product.rebels = 0
         self._counters.restarts += 1
+        if product.rebel_first < item.trade_id < product.next_id:
+            self._declare_gap(item.symbol, product.rebel_first, item.trade_id - 1)
         return True
+
+    def _is_newer(self, product: _Product, item: Print, received_ns: int) -> bool:
+        """Say whether a print is newer than the last one; of a product known by its number only, whether it is fresh.
+
+        The number may be of a run of the venue long ago: a simulated one counts from its beginning at every start.
+        """
+        if not product.venue_time:
+            return self._is_fresh(item, received_ns)
+        known, venue = feed_rules.instant_ns(product.venue_time), feed_rules.instant_ns(item.venue_time)
+        return known is not None and venue is not None and venue > known
 
     def _is_fresh(self, item: Print, received_ns: int) -> bool:
         venue_ns = feed_rules.instant_ns(item.venue_time)
@@ -223,6 +253,11 @@ class Gate:
         self._counters.gaps += 1
         self._counters.missing += last_id - first_id + 1
         self._sink.gap(symbol, first_id, last_id)
+
+    def alive(self, symbol: str, received_ns: int) -> None:
+        """Note that the connection which brings this product is alive."""
+        if symbol in self._products:
+            self._sink.heard(symbol, received_ns)
 
     def heartbeat(self, symbol: str, last_trade_id: int, venue_time: str, received_ns: int) -> None:
         """Note a sign of life, and declare the trades that it knows of and that did not arrive within the grace.

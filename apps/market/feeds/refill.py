@@ -229,10 +229,13 @@ class Refiller:
             return
         polled_id, polled_price = self._polled.get(symbol, (0, 0.0))
         heard_id = self._last_trade_id(symbol)
-        if tick.trade_id > max(polled_id, heard_id):
+        known = max(polled_id, heard_id)
+        if tick.trade_id > known:
             self._polled[symbol] = tick.trade_id, tick.price
             # The very first price of a product may be hours old: it is shown, and triggers nothing.
-            tick = replace(tick, snapshot=max(polled_id, heard_id) == 0)
+            tick = replace(tick, snapshot=known == 0)
+            if known and tick.trade_id > known + 1:
+                self.request(symbol, known + 1, tick.trade_id - 1)  # a stop between two polls is not to wait either
             self._deliver([tick], polled_price if polled_id > heard_id else self._last_price(symbol))
 
     def _deliver(self, ticks: list[Tick], reference: float) -> None:

@@ -61,7 +61,9 @@ class Bucket:
 class RestClient:
     """GETs below one base address. Loopback never goes through a proxy; redirects are refused."""
 
-    def __init__(self, base_url: str, timings: RestTimings | None = None) -> None:
+    def __init__(
+        self, base_url: str, timings: RestTimings | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         self._base = base_url.rstrip("/")
         self._timings = timings or RestTimings()
         self._bucket = Bucket(per_second=self._timings.per_second, burst=self._timings.burst)
@@ -69,6 +71,7 @@ class RestClient:
         self._closing = threading.Event()
         self._http = requests.Session()
         self._http.headers["User-Agent"] = "tradingsite"
+        self._http.headers.update(headers or {})
         if is_loopback(urlsplit(base_url).hostname or ""):
             self._http.trust_env = False
 

@@ -24,6 +24,8 @@ class _Wish:
     is_refused: bool = False
     is_alone: bool = False  # asked for in a message of its own
     beat_at: float = 0.0  # its last heartbeat in this session, 0 when none
+    since: float = 0.0  # when it was confirmed in this session, 0 when it was not
+    is_told: bool = False  # somebody was told that it is mute
 
 
 class Subscriptions:
@@ -118,9 +120,47 @@ class Subscriptions:
             self._out = ()
             for symbol, wish in self._wishes.items():
                 if symbol in symbols:
-                    wish.is_delivered, wish.is_refused, wish.asked = True, False, 0
+                    self._confirm(wish, now)
                 elif wish.is_delivered:
                     wish.is_delivered, wish.ask_at = False, now
+
+    def confirmed(self, symbols: Iterable[str], now: float) -> None:
+        """Take the venue's word for some products; the others are still waited for."""
+        with self._lock:
+            for symbol in symbols:
+                if symbol in self._wishes:
+                    self._confirm(self._wishes[symbol], now)
+                self._answered(symbol)
+
+    def refuse(self, symbol: str) -> bool:
+        """Take the venue's refusal of one product; say whether it was asked for. The others are still waited for."""
+        with self._lock:
+            self._answered(symbol)
+            wish = self._wishes.get(symbol)
+            if wish is None or wish.is_refused:
+                return False
+            wish.is_refused, wish.is_delivered = True, False
+            return True
+
+    def _confirm(self, wish: _Wish, now: float) -> None:
+        wish.is_delivered, wish.is_refused, wish.asked = True, False, 0
+        wish.since = wish.since or now
+
+    def _answered(self, symbol: str) -> None:
+        self._out = tuple(other for other in self._out if other != symbol)
+
+    def mute(self, now: float, known: Collection[str]) -> list[str]:
+        """Return, once each, the confirmed products of which nothing is known `mute_after` seconds later."""
+        limit = now - self._timings.mute_after
+        with self._lock:
+            found = [
+                symbol
+                for symbol, wish in self._wishes.items()
+                if symbol not in known and wish.is_delivered and not wish.is_told and 0.0 < wish.since < limit
+            ]
+            for symbol in found:
+                self._wishes[symbol].is_told = True
+            return found
 
     def beat(self, symbol: str, now: float) -> None:
         """Note a heartbeat: the product is delivered, acknowledged or not."""
@@ -147,9 +187,9 @@ class Subscriptions:
             return [symbol for symbol in culprits if symbol in self._wishes]
 
     def postponed(self, now: float) -> None:
-        """Take a refusal that is no verdict on the products (too many messages): ask again after a pause."""
+        """Take a refusal that is no verdict on the products (too many messages): ask for nothing for a while."""
         with self._lock:
-            for symbol in self._out:
-                if symbol in self._wishes:
-                    self._wishes[symbol].ask_at = now + self._timings.ack_timeout
+            for wish in self._wishes.values():
+                if not wish.is_delivered:
+                    wish.ask_at = max(wish.ask_at, now + self._timings.ack_timeout)
             self._out = ()

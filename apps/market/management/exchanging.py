@@ -1,6 +1,7 @@
 """What the commands that move prices in and out of files have in common."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from apps.market.services.interchange import Imported
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class ExchangeCommand(BaseCommand):
+class ExchangeCommand(ABC, BaseCommand):
     """`export SYMBOL FILE` and `import FILE --instrument SYMBOL`; the kind of file follows from its name."""
 
     requires_system_checks = ()
@@ -27,14 +28,16 @@ class ExchangeCommand(BaseCommand):
         """Declare the two directions."""
         ways = parser.add_subparsers(dest="way", required=True, parser_class=type(parser))
         out = ways.add_parser("export", help="write a file")
-        out.add_argument("symbol", metavar="SYMBOL")
+        out.add_argument("symbol", metavar="SYMBOL", help="such as BTC-USD")
         out.add_argument("file", metavar="FILE", help="ends in .csv, .csv.gz, .parquet or .feather")
-        out.add_argument("--since", type=spelling.instant, default=BEGINNING, metavar="INSTANT")
+        out.add_argument(
+            "--since", type=spelling.instant, default=BEGINNING, metavar="INSTANT", help="default: the first"
+        )
         out.add_argument("--until", type=spelling.instant, metavar="INSTANT", help="default now")
         out.add_argument("--floats", action="store_true", help="doubles instead of exact decimals in Parquet, Feather")
         into = ways.add_parser("import", help="read a file; all of it or none")
         into.add_argument("file", metavar="FILE", help="ends in .csv, .json (both also .gz), .parquet or .feather")
-        into.add_argument("--instrument", required=True, metavar="SYMBOL")
+        into.add_argument("--instrument", required=True, metavar="SYMBOL", help="whose prices they are")
         into.add_argument("--utc", action="store_true", help="times without an offset are UTC")
         for way in (out, into):
             way.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -42,10 +45,12 @@ class ExchangeCommand(BaseCommand):
         self.add_to_import(into)
 
     def add_to_both(self, parser: CommandParser) -> None:
-        """Declare what both directions take besides."""
+        """Declare what both directions take besides; nothing unless overridden."""
+        return
 
     def add_to_import(self, parser: CommandParser) -> None:
-        """Declare what only an import takes."""
+        """Declare what only an import takes; nothing unless overridden."""
+        return
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Export or import."""
@@ -63,13 +68,13 @@ class ExchangeCommand(BaseCommand):
         except Unavailable as error:
             raise CommandError(f"{error}. Nothing of the file was stored.") from error
 
+    @abstractmethod
     def export(self, instrument: Instrument, until: datetime, options: dict[str, Any]) -> int:
         """Write the file and return how many rows it holds."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take_in(self, instrument: Instrument, now: datetime, options: dict[str, Any]) -> Imported:
         """Read the file and return what became of it."""
-        raise NotImplementedError
 
     def _report_export(self, rows: int, options: dict[str, Any]) -> None:
         path = str(Path(options["file"]))

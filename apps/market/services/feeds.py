@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from apps.journal import services as journal
 from apps.market.feeds.base import FeedState
+from apps.market.feeds.switch import Switched
 from apps.market.models import FeedStatus
 
 
@@ -18,5 +20,19 @@ def write_status(name: str, state: FeedState, counters: dict[str, Any], *, now: 
             "since": since,
             "session": state.session,
             "counters": counters,
+        },
+    )
+
+
+def record_switch(switched: Switched) -> None:
+    """Write down that an instrument's prices come from another source from now on, and why."""
+    journal.record(
+        "feed.switched",
+        f"instrument:{switched.instrument}",
+        payload={
+            "instrument": switched.instrument,
+            "from": switched.from_feed,
+            "to": switched.to_feed,
+            "why": switched.why,
         },
     )

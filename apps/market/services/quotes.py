@@ -20,15 +20,18 @@ class QuoteRow(NamedTuple):
     at: datetime
     received_at: datetime
     heard_at: datetime
+    feed: str
 
 
 _WRITE = """
-INSERT INTO market_quote AS q (instrument_id, price, bid, ask, low, high, trade_id, at, received_at, heard_at, epoch)
+INSERT INTO market_quote AS q (
+    instrument_id, price, bid, ask, low, high, trade_id, at, received_at, heard_at, feed, epoch)
 SELECT v.*, %s FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[],
-    %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[]) AS v
+    %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::text[]) AS v
 ON CONFLICT (instrument_id) DO UPDATE SET price = excluded.price, bid = excluded.bid, ask = excluded.ask,
     low = excluded.low, high = excluded.high, trade_id = excluded.trade_id, at = excluded.at,
-    received_at = excluded.received_at, heard_at = greatest(q.heard_at, excluded.heard_at), epoch = excluded.epoch
+    received_at = excluded.received_at, heard_at = greatest(q.heard_at, excluded.heard_at), feed = excluded.feed,
+    epoch = excluded.epoch
 """
 _HEARD = """
 UPDATE market_quote q SET heard_at = greatest(q.heard_at, v.heard_at)

@@ -30,7 +30,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from apps.market.store import buckets, copying, partitions, schema
 from apps.market.store.connection import Store
 from apps.market.store.errors import RefusedRows
-from apps.market.store.timeframes import Timeframe, ceiling, floor
+from apps.market.store.timeframes import EPOCH, Timeframe, ceiling, floor
 
 SECOND = timedelta(seconds=1)
 COLUMNS = ("instrument_id", "at", *schema.VALUES, "timeframe", "from_venue")
@@ -120,8 +120,14 @@ def window(
 ) -> CandleArrays:
     """Return the newest `limit` candles of [since, until), or all of them, oldest first, as arrays.
 
-    ValueError when neither `limit` nor `since` bounds the answer.
+    With `limit` and `until` it is fastest: only the partitions just before `until` are read. ValueError when neither
+    `limit` nor `since` bounds the answer.
     """
+    near = _near(timeframe, limit, since, until)
+    if near is not None:
+        found = _arrays(store, window_query(instrument_id, timeframe, limit, near, until))
+        if len(found) == limit:
+            return found
     return _arrays(store, window_query(instrument_id, timeframe, limit, since, until))
 
 
@@ -203,6 +209,17 @@ def window_query(
     if until is not None:
         query = query.where(candles.at < until)
     return query.order_by(candles.at.desc()).limit(limit)
+
+
+def _near(timeframe: Timeframe, limit: int | None, since: datetime | None, until: datetime | None) -> datetime | None:
+    """Return from when on so many candles most likely are, None where no guess narrows the question.
+
+    Without it every month would be opened for its newest candle, only to find that it is older than the window.
+    """
+    if limit is None or until is None or 2 * limit > (until - EPOCH) // timeframe.width:
+        return None
+    guess = until - 2 * limit * timeframe.width
+    return guess if since is None or since < guess else None
 
 
 def _arrays(store: Store, query: Select[*tuple[Any, ...]]) -> CandleArrays:

@@ -16,7 +16,7 @@ from apps.market.store.connection import Store, driver
 from apps.market.store.errors import StoreBusy
 from apps.market.store.tick_rows import TickRow, from_tick
 
-__all__ = ["Extremes", "TickRow", "after", "between", "count", "extremes", "from_tick", "write"]
+__all__ = ["Extremes", "TickRow", "after", "between", "count", "extremes", "from_tick", "write", "write_whole"]
 
 BATCH = 50_000  # rows per transaction
 
@@ -46,6 +46,15 @@ def write(store: Store, rows: Sequence[TickRow]) -> int:
     repeat; either way the batches before it are stored.
     """
     return sum(_write_batch(store, batch) for batch in _batches(rows))
+
+
+def write_whole(store: Store, rows: Sequence[TickRow]) -> int:
+    """Store prints that are not there yet in one transaction, all or none, and return how many were new.
+
+    For what has an end, such as a file. Raises RefusedRows and StoreUnavailable.
+    """
+    with store.transaction() as connection:
+        return _load_missing(connection, tick_rows.ready(rows))
 
 
 def between(

@@ -29,12 +29,11 @@ class Case:
     row: Locked
     holding: Holding
     due: list[Waiting]
-    answers: list[Left | Superseded] = field(default_factory=list)
+    answers: list[Left | Superseded]
+    left: list[Left] = field(init=False)  # the exits that were executed, in order
 
-    @property
-    def left(self) -> list[Left]:
-        """The exits that were executed, in order."""
-        return [answer for answer in self.answers if isinstance(answer, Left)]
+    def __post_init__(self) -> None:
+        self.left = [answer for answer in self.answers if isinstance(answer, Left)]
 
 
 _WRITE = Statement(

@@ -13,6 +13,7 @@ from apps.domain.legs import Leg, LegKind, resting
 from apps.domain.sides import Side
 from apps.domain.states import LegStatus, PositionStatus
 from apps.journal import services as journal
+from apps.market import calendars
 from apps.market import selectors as market
 from apps.market.models import Instrument, Quote
 from apps.trading import bell, books, locks
@@ -267,6 +268,9 @@ def _fresh(instrument: Instrument, quotes: Mapping[int, Quote], now: datetime) -
             field="instrument", value=instrument.symbol, rule="is switched off", remedy="choose one that is enabled"
         )
         raise Refused(problem)
+    closed = calendars.refuse_closed(instrument, now)
+    if closed is not None:
+        raise Refused(closed)
     quote = quotes.get(instrument.pk)
     if quote is None or not market.is_fresh(quote, now):
         since = f"the last one came at {quote.heard_at:%Y-%m-%d %H:%M:%S} UTC" if quote else "none has come yet"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from django.db import connection
 
 _PEAKS = """
-UPDATE trading_watermark w SET peak = v.peak, rides = NULL
+UPDATE trading_watermark w SET peak = v.peak, rides = NULL, moved_at = clock_timestamp()
 FROM unnest(%s::bigint[], %s::numeric[]) AS v(leg_id, peak) WHERE w.leg_id = v.leg_id
 """
 _RIDES = """

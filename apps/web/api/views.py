@@ -36,8 +36,8 @@ class Listing(Door):
     columns: ClassVar[dict[str, str]] = {}
     paging: ClassVar[tuple[str, ...]] = ("limit", "offset")
 
-    def filtered(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows the query string asks for. Raises ValidationError, Refused."""
+    def given(self) -> dict[str, Any]:
+        """Return the filters of the query string. Raises ValidationError, Refused."""
         given = {}
         for name, values in self.request.query_params.lists():
             if len(values) > 1:
@@ -47,7 +47,11 @@ class Listing(Door):
                 given[name] = values[0]
         reader = self.filter_serializer(data=given)
         reader.is_valid(raise_exception=True)
-        return rows.filter(**{self.columns.get(name, name): value for name, value in reader.validated_data.items()})
+        return dict(reader.validated_data)
+
+    def filtered(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows the query string asks for. Raises ValidationError, Refused."""
+        return rows.filter(**{self.columns.get(name, name): value for name, value in self.given().items()})
 
     def page(self, rows: QuerySet[Any]) -> list[Any]:
         """Return the rows of the page asked for."""

@@ -1,0 +1,73 @@
+"""Measure: `python -m benchmarks [NAME ...] [--quick] [--json]`, on servers of its own that are gone afterwards."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import (
+    bursts,
+    figures,
+    latency,
+    receiving,
+    restarts,
+    stage,
+    stored,
+    sustained,
+    trailing,
+)
+from benchmarks.figures import Table
+
+BENCHMARKS: dict[str, Any] = {
+    "receiving": receiving,
+    "latency": latency,
+    "bursts": bursts,
+    "sustained": sustained,
+    "restarts": restarts,
+    "trailing": trailing,
+    "stored": stored,
+}
+
+
+def main() -> int:
+    """Run what was asked for; a full run puts its figures into the README. Returns 1 when a goal was missed."""
+    options = _options()
+    with stage.stage() as folder:
+        tables = {name: _run(name, folder, options) for name in options.names or BENCHMARKS}
+    if options.json:
+        print(json.dumps({name: table.facts() for name, table in tables.items()}, indent=2))
+    if not options.quick and not options.no_write:
+        for name, table in tables.items():
+            figures.write(name, table)
+    # A quick run is too short to judge by.
+    return int(not options.quick and any(not goal.is_met for table in tables.values() for goal in table.goals))
+
+
+def _run(name: str, folder: Path, options: argparse.Namespace) -> Table:
+    module = BENCHMARKS[name]
+    run: Callable[[Any, Path], Table] = module.run
+    began = time.perf_counter()
+    table = run(module.QUICK if options.quick else module.FULL, folder)
+    if not options.json:
+        print(f"\n== {name} ({time.perf_counter() - began:.0f} s) ==\n{table.text()}", flush=True)
+    return table
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which (default: all): {', '.join(BENCHMARKS)}")
+    parser.add_argument("--quick", action="store_true", help="small sizes, under a minute in all; proves that it works")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--no-write", action="store_true", help="leave benchmarks/README.md as it is")
+    options = parser.parse_args()
+    unknown = [name for name in options.names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark is called {', '.join(unknown)}: choose from {', '.join(BENCHMARKS)}")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
