@@ -102,6 +102,7 @@ class InspectionAdmin(ReadOnlyPage):
             "title": "Data quality",
             "days": [until - DAY * count for count in range(DAYS, 0, -1)],
             "lines": lines,
+            "any_odd": any(line.outliers for line in lines),
             "trouble": trouble,
             "page": page,
             "open_gaps": open_gaps[:OPEN_SHOWN],

@@ -1,7 +1,4 @@
-"""A cache that lies: seeded, it answers with what was true once, with what never was, or with nothing.
-
-As a plug-in (`-p tests.market.lying`) it lies through a whole run, wherever the cache is asked outside a transaction.
-"""
+"""A cache that lies: seeded, it answers with what was true once, with what never was, or with nothing."""
 
 import random
 from collections.abc import Iterator
@@ -9,8 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
-
-import pytest
 
 from apps.market import cache
 from apps.market.cache import Candle, LatestQuote, ListedInstrument, Tiers
@@ -57,10 +52,3 @@ def lying(seed: int = SEED) -> Iterator[Liar]:
     liar = Liar(seed=seed)
     with cache.use(liar):
         yield liar
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _lying_throughout() -> Iterator[None]:
-    """Lie through a whole run that names this module as a plug-in."""
-    with lying():
-        yield

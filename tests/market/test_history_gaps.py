@@ -1,5 +1,6 @@
 """What is missing of the stored prices is found, written down once, and forgotten when it is there."""
 
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -165,3 +166,30 @@ def test_nights_and_weekends_are_no_gap(market: store.Store, coin: Instrument) -
     coverage.add(coin.pk, Timeframe.MINUTE, [Span(at(first), at(first + 1))])
     look(coin, 1440 + first + 1)
     assert listed(coin) == [("candles", "open", first + 100, first + 110, None, None)]
+
+
+def test_a_long_past_is_looked_at_month_by_month_and_none_is_left_out(market: store.Store, coin: Instrument) -> None:
+    day = 1440
+    put_candles(market, coin, [200 * day])
+    look(coin, 200 * day + 1)
+    put_candles(market, coin, [0, 50 * day, 120 * day])
+    ends = [gaps.look(coin, until=at(200 * day + 1), now=at(201 * day)) for _ in range(3)]
+    assert ends[0] == at(31 * day)
+    assert all(later - sooner > timedelta(days=15) for sooner, later in itertools.pairwise(ends))
+    gaps.catch_up(coin, until=at(200 * day + 1), now=at(201 * day), since=ends[-1])
+    listed_minutes = sum(row[3] - row[2] for row in listed(coin))
+    assert listed_minutes == 200 * day + 1 - 4
+    assert Inspection.objects.get(pk=coin.pk).since == at(0)
+
+
+def test_what_is_found_in_the_middle_of_a_long_gap_leaves_both_ends_open(market: store.Store, coin: Instrument) -> None:
+    day = 1440
+    put_candles(market, coin, [0, 100 * day])
+    Gap.objects.create(instrument=coin, kind="candles", since=at(1), until=at(100 * day), found_at=at(0))
+    coverage.add(coin.pk, Timeframe.MINUTE, [Span(at(40 * day), at(71 * day))])
+    put_candles(market, coin, [50 * day])
+    look(coin, 71 * day, since=40 * day)
+    assert listed(coin) == [
+        ("candles", "open", 1, 40 * day, None, None),
+        ("candles", "open", 71 * day, 100 * day, None, None),
+    ]

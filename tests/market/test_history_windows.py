@@ -45,3 +45,5 @@ def test_the_newest_candles_before_an_instant(
     market: store.Store, coin: Instrument, more: dict[str, object], expected: list[float]
 ) -> None:
     assert window(market, coin, **more) == expected
+    exact = store_candles.rows(market, coin.pk, Timeframe.MINUTE, **more)
+    assert [(row.at - at(0)) / timedelta(minutes=1) for row in exact] == expected

@@ -11,7 +11,7 @@ from tests.shape import source
 LOCKS = "apps/trading/locks.py"
 # A fence is not a lock on money: it keeps the epoch of a leader from changing while its write commits.
 FENCES = frozenset({"apps/journal/leases.py", "apps/trading/services/exits.py"})
-CELERY_CALLS = frozenset({"delay", "apply_async", "send_task"})
+CELERY_CALLS = frozenset({"delay", "apply_async", "send_task", "create_task_message"})
 CELERY_PLACES = ("workers/",)
 _LOCK = re.compile(r"\bFOR (NO KEY )?UPDATE\b")
 _FENCE = re.compile(r"\bFOR (KEY )?SHARE\b")

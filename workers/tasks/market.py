@@ -23,18 +23,18 @@ def partitions(**_later: Any) -> None:
 @shared_task(name="market.calendars")
 def calendars(**_later: Any) -> None:
     """Keep the stored sessions of the calendars in use a year ahead."""
-    from apps.market.calendars import refresh, standing  # noqa: PLC0415 - brings pandas, 80 MB no other task needs
+    from apps.market.calendars import refresh, standing  # here: it brings pandas, 80 MB no other task needs
 
     refresh.refresh(standing.in_use(), timezone.now())
 
 
-@shared_task(name="market.find_gaps")
+@shared_task(name="market.find_gaps", soft_time_limit=75, time_limit=80)
 def find_gaps(**_later: Any) -> None:
     """Look for what is missing of the prices that came in since the last look."""
     gaps.find(timezone.now())
 
 
-@shared_task(name="market.refill")
+@shared_task(name="market.refill", soft_time_limit=75, time_limit=80)
 def refill(**_later: Any) -> None:
     """Ask the venues for what is missing."""
     refilling.refill(timezone.now())

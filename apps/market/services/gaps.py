@@ -28,6 +28,7 @@ TIMEFRAME = Timeframe.MINUTE
 WIDTH = TIMEFRAME.width
 SETTLES = timedelta(seconds=60)  # the listener's own refill has its chance first
 OVERLAP = timedelta(minutes=30)  # looked at again each time, for trades that came late
+LONGEST = timedelta(days=31)  # of one look, so that a job ends within its time
 REMEMBERED = timedelta(days=30)  # after that a filled gap is forgotten
 
 _TURN = "SELECT pg_advisory_xact_lock(hashtextextended('gaps.' || %s, 0))"
@@ -57,27 +58,34 @@ def find(now: datetime) -> int:
 
     Safe to repeat and to run at once. Raises StoreUnavailable.
     """
-    until = floor(now - SETTLES, WIDTH)
     for instrument in Instrument.objects.filter(enabled=True):
-        look(instrument, until=until, now=now)
+        look(instrument, until=now - SETTLES, now=now)  # one stretch; the next run goes on
     Gap.objects.filter(state=Gap.State.FILLED, filled_at__lt=now - REMEMBERED).delete()
     return unfilled().filter(state=Gap.State.OPEN).count()
 
 
-def look(instrument: Instrument, *, until: datetime, now: datetime, since: datetime | None = None) -> None:
+def catch_up(instrument: Instrument, *, until: datetime, now: datetime, since: datetime | None = None) -> None:
+    """Look at one instrument up to `until`, in as many stretches as it takes. Raises StoreUnavailable."""
+    end = look(instrument, until=until, now=now, since=since)
+    while end is not None and end < _bucket(until).since:
+        end = look(instrument, until=until, now=now, since=end)
+
+
+def look(instrument: Instrument, *, until: datetime, now: datetime, since: datetime | None = None) -> datetime | None:
     """Compare what is stored of one instrument with what should be, and write down the difference.
 
-    Without `since` it goes on where the last look ended, or begins with the first stored price. Raises
-    StoreUnavailable.
+    Without `since` it goes on where the last look ended, or begins with the first stored price; one look covers at
+    most a month. Returns up to where it looked, None when there was nothing to look at. Raises StoreUnavailable.
     """
     store = selectors.market_store()
     first = quality.first_price(store, instrument.pk, TIMEFRAME)
     last_look = Inspection.objects.filter(pk=instrument.pk).first()
     if first is None:
-        return
-    span = Span(_start(instrument, first, last_look, since), _bucket(until).since)
+        return None
+    start = _start(instrument, first, last_look, since)
+    span = Span(start, min(_bucket(until).since, start + LONGEST))
     if span.since >= span.until:
-        return
+        return None
     store_candles.roll_up(store, [instrument.pk], TIMEFRAME, *span)
     evidence = _evidence(instrument, span)
     unknown = _unknown_candles(instrument, span, evidence)
@@ -88,6 +96,7 @@ def look(instrument: Instrument, *, until: datetime, now: datetime, since: datet
         _write_candles(instrument, unknown, span, now)
         coverage.add(instrument.pk, TIMEFRAME, evidence.whole)
     oddities.note_look(instrument, span, first=first, now=now)
+    return span.until
 
 
 def note(instrument_id: int, since: datetime, until: datetime, why: str, now: datetime) -> None:
@@ -124,7 +133,7 @@ def _start(instrument: Instrument, first: datetime, last: Inspection | None, sin
     # A gap that reaches into the stretch is looked at as a whole: half of it might look like another gap.
     reaching = unfilled(instrument.pk).filter(since__lt=start, until__gt=start)
     earliest: datetime | None = reaching.aggregate(earliest=Min("since"))["earliest"]
-    return start if earliest is None else floor(earliest, WIDTH)
+    return start if earliest is None or start - earliest > LONGEST / 2 else floor(earliest, WIDTH)
 
 
 def _evidence(instrument: Instrument, span: Span) -> Evidence:
@@ -200,22 +209,37 @@ def _write_candles(instrument: Instrument, found: Sequence[Span], span: Span, no
     for item in found:
         row = next((row for row in rows if item.overlaps(Span(row.since, row.until))), None)
         if row is None:
-            row = Gap(instrument=instrument, kind=Gap.Kind.CANDLES, found_at=now, until=item.until)
+            row = Gap(instrument=instrument, kind=Gap.Kind.CANDLES, found_at=now, since=item.since, until=item.until)
         else:
             rows.remove(row)
-        # What lies beyond this look stays as it was found.
-        row.since, row.until = item.since, max(item.until, row.until) if row.until > span.until else item.until
+        _stretch(row, item, span)
         row.save()
     for row in rows:
-        if row.until > span.until:
-            row.since = span.until
-            row.save()
-        elif quality.empty_buckets(selectors.market_store(), instrument.pk, TIMEFRAME, row.since, row.until) == [
-            (row.since, row.until)
-        ]:
-            row.delete()  # nobody traded: it was none
-        else:
-            _fill(row, now)
+        _settle(row, span, now)
+
+
+def _stretch(row: Gap, item: Span, span: Span) -> None:
+    """Let a row say what was found; what lies outside of this look stays as it was."""
+    row.until = max(item.until, row.until) if row.until > span.until else item.until
+    row.since = min(item.since, row.since) if row.since < span.since else item.since
+
+
+def _settle(row: Gap, span: Span, now: datetime) -> None:
+    """Close a row of which nothing is missing within the look; what lies outside of it stays open."""
+    outside = spans.without([Span(row.since, row.until)], [span])
+    if outside:
+        row.since, row.until = outside[0]
+        row.save()
+        for more in outside[1:]:
+            Gap.objects.create(
+                instrument=row.instrument, kind=row.kind, since=more.since, until=more.until, found_at=row.found_at
+            )
+        return
+    store, whole = selectors.market_store(), Span(row.since, row.until)
+    if quality.empty_buckets(store, row.instrument_id, TIMEFRAME, *whole) == [whole]:
+        row.delete()  # nobody traded: it was none
+    else:
+        _fill(row, now)
 
 
 def _within(instrument: Instrument, kind: Gap.Kind, span: Span) -> QuerySet[Gap]:

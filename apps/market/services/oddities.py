@@ -18,11 +18,10 @@ def note_look(instrument: Instrument, span: Span, *, first: datetime, now: datet
     row = Inspection.objects.filter(pk=instrument.pk).first()
     if row is None:
         row = Inspection(instrument=instrument, since=first, until=span.until)
-    # A stretch of the past alone does not say that all up to it was looked at.
-    if span.since <= row.until:
+    if span.since <= first < row.since:
+        row.since, row.until = first, span.until  # older history came in: from here on everything is looked at again
+    elif span.since <= row.until:  # a stretch further on does not say that all up to it was looked at
         row.until = max(row.until, span.until)
-    if span.since <= first:
-        row.since = first
     row.looked_at = now
     if row.odd_at is None or now - row.odd_at >= EVERY:
         _count(instrument, row, now)

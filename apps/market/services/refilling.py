@@ -1,5 +1,6 @@
 """Mending gaps: missing trades are asked for by number; where the venue has them no longer, its candles stand in."""
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from apps.market.store.timeframes import ceiling, floor
 
 REACH = timedelta(days=30)  # an older gap is left to `manage.py backfill`: it may be meant
 PAGES = 100  # questions to venues in one run, about 12 seconds at the usual limits
+SECONDS = 40.0  # of one run; a venue that answers nobody may keep the last question half as long again
 TRADES = 1000  # numbers asked for at once
 MOST_TRADES = 20_000  # a larger hole is mended by candles alone
 ATTEMPTS = 3  # how often trades are asked for before the venue's candles are all there will be
@@ -44,13 +46,16 @@ class Refilled:
 
 @dataclass(slots=True)
 class _Purse:
-    """How many questions may still be asked."""
+    """How many questions may still be asked, and until when (monotonic seconds)."""
 
     left: int
+    until: float
     spent: int = field(default=0)
 
     def pay(self) -> bool:
-        """Take one question; False when none is left."""
+        """Take one question; False when none is left, or no time."""
+        if time.monotonic() >= self.until:
+            self.left = 0
         if self.left <= 0:
             return False
         self.left -= 1
@@ -68,7 +73,7 @@ def refill(now: datetime, *, reach: timedelta = REACH, pages: int = PAGES, at_on
         if not alone:
             done.skipped = True
             return done
-        purse = _Purse(pages)
+        purse = _Purse(pages, time.monotonic() + SECONDS)
         due = [gap for gap in _waiting(now - reach) if at_once or _is_due(gap, now)]
         for instrument, group in groupby(due, key=lambda gap: gap.instrument):
             if purse.left > 0:

@@ -141,9 +141,12 @@ def rows(
     until: datetime | None = None,
 ) -> list[CandleRow]:
     """Return the same as `window` with exact numbers."""
-    newest_first = window_query(instrument_id, timeframe, limit, since, until)
-    with store.transaction() as connection:
-        return [CandleRow._make(row) for row in connection.execute(newest_first)][::-1]
+    near = _near(timeframe, limit, since, until)
+    if near is not None:
+        found = _rows(store, window_query(instrument_id, timeframe, limit, near, until))
+        if len(found) == limit:
+            return found
+    return _rows(store, window_query(instrument_id, timeframe, limit, since, until))
 
 
 def from_ticks_window(
@@ -220,6 +223,11 @@ def _near(timeframe: Timeframe, limit: int | None, since: datetime | None, until
         return None
     guess = until - 2 * limit * timeframe.width
     return guess if since is None or since < guess else None
+
+
+def _rows(store: Store, newest_first: Select[*tuple[Any, ...]]) -> list[CandleRow]:
+    with store.transaction() as connection:
+        return [CandleRow._make(row) for row in connection.execute(newest_first)][::-1]
 
 
 def _arrays(store: Store, query: Select[*tuple[Any, ...]]) -> CandleArrays:

@@ -36,7 +36,7 @@ class Command(BaseCommand):
         instruments = _instruments(options["symbols"])
         try:
             for instrument in instruments:
-                gaps.look(instrument, since=options["since"], until=options["until"] or now - gaps.SETTLES, now=now)
+                gaps.catch_up(instrument, since=options["since"], until=options["until"] or now - gaps.SETTLES, now=now)
             if options["refill"]:
                 _refill(now)
         except Unavailable as error:
