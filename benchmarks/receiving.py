@@ -77,8 +77,6 @@ def _receiver(source: Venue, ticks: int, words: Sequence[str]) -> dict[str, floa
     done = subprocess.run(argv, cwd=stage.ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
-    if words[0] != "bare":
-        source.flooded()
     found: dict[str, float] = json.loads(done.stdout)
     return found
 
@@ -91,6 +89,7 @@ def _process(table: Table, source: Venue, size: Size, bare: float, folder: Path,
             account, 5_000, instruments=receiver.PRODUCTS, stop=filling.FAR_STOP, target=filling.FAR_TARGET
         )
         stage.rows("TRUNCATE market.ticks")
+        source.forget()
         with chain.listener(folder, source, record=record):
             rates.append(size.ticks / source.flooded())
             stage.until(lambda: _settled(size.ticks, record=record), 60, "the ticks in the store")

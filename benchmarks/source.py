@@ -4,7 +4,8 @@ Controlled by JSON lines on standard input, answers by JSON lines on standard ou
   {"blast": COUNT, "products": [...]}       from now on every new subscriber gets COUNT tickers at once, made
                                             beforehand, with one heartbeat before and one after them
   {"ready": true}                           answers whether anybody has subscribed
-  {"flooded": true}                         answers how long the next flood took to be received
+  {"forget": true}                          forgets how long floods took so far
+  {"flooded": true}                         answers how long the next flood took to be received to its end
   {"play": [[product, price], ...], "rate": R}     the newest subscriber gets these, R per second; answers when done
 """
 
@@ -173,7 +174,10 @@ def main() -> None:
         elif "ready" in command:
             answer({"ready": venue.newest is not None})
         elif "flooded" in command:
-            answer({"seconds": venue.floods.get()})
+            answer({"seconds": venue.floods.get(timeout=120)})
+        elif "forget" in command:
+            venue.floods = queue.Queue()
+            answer({})
         else:
             answer(venue.play(command["play"], command["rate"]))
 

@@ -17,6 +17,7 @@ import django
 import psutil
 
 from apps.ops import servers
+from apps.ops.servers import identity, places, postgres
 
 ROOT = Path(__file__).resolve().parents[1]
 # Nothing of the operator's may be touched: these are ours for the time of the run.
@@ -56,6 +57,16 @@ def _migrate() -> None:
     from apps.ops import first_run
 
     first_run.migrate()
+
+
+def superuser_url(folder: Path) -> str:
+    """Return the address by which the throw-away PostgreSQL lets everything be done, checkpoints included."""
+    place = places.settle(folder / "var")
+    mine = identity.establish(place)
+    server = postgres.Postgres(
+        place=place, port=mine.ports["postgresql"], password=mine.app, superuser_password=mine.superuser
+    )
+    return server.url.replace(f"{postgres.ROLE}:{mine.app}@", f"{postgres.SUPERUSER}:{mine.superuser}@")
 
 
 class Running:

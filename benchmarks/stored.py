@@ -26,8 +26,8 @@ FULL = Size(ticks=1_000_000, rounds=3, candles=1_000_000)
 
 def run(size: Size, folder: Path) -> Table:
     """Run it and put its figures into a table."""
-    del folder
     options = ["--ticks", size.ticks, "--rounds", size.rounds, "--candles", size.candles, "--json"]
+    options += ["--url", stage.superuser_url(folder)]
     argv = [sys.executable, str(stage.ROOT / "benchmarks" / "market_store.py"), *map(str, options)]
     environment = {**os.environ, "PYTHONPATH": str(stage.ROOT)}
     done = subprocess.run(argv, cwd=stage.ROOT, env=environment, capture_output=True, text=True, check=False)

@@ -25,6 +25,10 @@ class Venue:
         """Say whether somebody has subscribed."""
         return bool(self._ask({"ready": True})["ready"])
 
+    def forget(self) -> None:
+        """Forget the floods so far: `flooded` is about a later one."""
+        self._ask({"forget": True})
+
     def flooded(self) -> float:
         """Wait until the newest subscriber has taken its whole flood and return the seconds that took."""
         return float(self._ask({"flooded": True})["seconds"])

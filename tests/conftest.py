@@ -9,6 +9,7 @@ from pytest_django import DjangoDbBlocker, Settings
 
 from apps.market import store
 from apps.market.models import Instrument
+from apps.market.selectors import market_store
 from apps.trading.models import Account, Position
 from tests import factories
 
@@ -39,11 +40,14 @@ def database_url() -> str:
 
 
 @pytest.fixture(scope="session")
-def _migrated_store(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> str:
+def _migrated_store(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     with django_db_blocker.unblock():
         url = database_url()
     store.migrate(url)
-    return url
+    yield url
+    if market_store.cache_info().currsize:  # a page has used the site's own store
+        market_store().close()
+        market_store.cache_clear()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from django.db.models import Count, F, Min, Prefetch, QuerySet
 from django.db.models.functions import Coalesce
 
 from apps.domain import numbers
+from apps.domain.legs import ExitReason
 from apps.domain.sides import Side
 from apps.domain.states import LIVE_EXITS, ExitStatus, PositionStatus
 from apps.journal.models import Event
@@ -163,8 +164,11 @@ def exits_waiting() -> Waiting:
 
 
 def exit_latencies(*, since: datetime, limit: int) -> list[float]:
-    """Return the seconds from tick to commit of the newest exits a price triggered since an instant, in no order."""
-    done = Exit.objects.filter(status=ExitStatus.DONE, trigger_price__isnull=False, closed_at__gte=since)
+    """Return the seconds from tick (or wish) to commit of the newest exits since an instant, in no order.
+
+    Time stops are left out: they wait for the sweeper's next look by design.
+    """
+    done = Exit.objects.filter(status=ExitStatus.DONE, closed_at__gte=since).exclude(reason=ExitReason.TIME_STOP)
     rows = done.order_by("-closed_at")
     spans = rows.annotate(until=Coalesce("drain__committed_at", "closed_at")).values_list(F("until") - F("tick_at"))
     return [span.total_seconds() for (span,) in spans[:limit]]

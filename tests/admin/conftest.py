@@ -24,6 +24,12 @@ def static_root(settings: Settings, tmp_path: Path) -> None:
     settings.STATIC_ROOT = tmp_path
 
 
+@pytest.fixture(autouse=True)
+def market_tables(_migrated_store: str, settings: Settings) -> None:
+    """The pages on data quality and charts ask the market store."""
+    settings.DATABASE_URL = settings.MARKET_DATABASE_URL = _migrated_store
+
+
 @pytest.fixture
 def root(db: None) -> User:
     return User.objects.create_superuser("root", password="long-enough-4-a-test")

@@ -101,7 +101,7 @@ class Site:
         """Assert every invariant, as `manage.py verify` does."""
         found = invariants.check()
         broken = {finding.id: (finding.violations, finding.examples) for finding in found if finding.violations}
-        assert broken == {}
+        assert broken == {}, broken
 
     def close(self) -> None:
         if self.crowd.is_alive():
