@@ -19,7 +19,8 @@ WHERE l.status = 'live' AND l.kind <> 'time_stop'
 """
 _CHUNK = 20_000
 _FOLLOW = """
-SELECT i.id, i.symbol, i.feed, i.fallback_feed, i.fallback_symbol, coalesce(q.trade_id, 0), coalesce(q.feed, '')
+SELECT i.id, i.symbol, i.feed, i.fallback_feed, i.fallback_symbol, coalesce(q.trade_id, 0), coalesce(q.feed, ''),
+    i.jump_band::float8
 FROM market_instrument i LEFT JOIN market_quote q ON q.instrument_id = i.id
 WHERE i.shard = %s AND (i.enabled OR EXISTS (
     SELECT 1 FROM trading_exitleg l WHERE l.instrument_id = i.id AND l.status = 'live'))
@@ -69,6 +70,7 @@ class Followed(NamedTuple):
     fallback_symbol: str
     trade_id: int
     trade_feed: str
+    jump_band: float  # as a rate: how wide a single step may be without confirmation
 
     def known(self, feed: str) -> int:
         """Return the last trade id kept from a feed, 0 for none."""

@@ -32,6 +32,8 @@ SECTIONS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "Market": (
         ("Instruments", "straighten", "market", "instrument"),
         ("Quotes", "sell", "market", "quote"),
+        ("Data quality", "grid_on", "market", "inspection"),
+        ("Gaps", "running_with_errors", "market", "gap"),
     ),
     "Strategies": (
         ("Strategies", "psychology", "strategies", "strategy"),

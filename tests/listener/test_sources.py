@@ -1,5 +1,6 @@
 """Two feeds of one instrument: only the one that counts fires exits, and a silent one is given up in time."""
 
+import json
 import time
 from datetime import UTC, datetime
 
@@ -71,3 +72,34 @@ def test_a_lost_source_is_no_longer_heard(ear: Ear) -> None:
     time.sleep(RULES.silent_after + 0.05)
     second.tick(tick("100", 1))
     assert [change.to_feed for change in board.judge(time.monotonic(), NOW)] == ["binance"]
+
+
+def test_an_instruments_jump_band_reaches_its_feed(ear: Ear) -> None:
+    ear.tape.jump_band = 0.5
+    source = Source("coinbase", ear.watcher, Switchboard())
+    source.adopt([ear.tape])
+    source.open({})
+    try:
+        assert source.feed is not None
+        source.feed.opened(lambda _: None)  # type: ignore[attr-defined]
+        for number, price in enumerate(("100", "100", "140", "300"), start=1):
+            source.feed.text(ticker(number, price), time.time_ns())  # type: ignore[attr-defined]
+        assert [item.text for item in ear.tape.ring] == ["100", "100", "140"]
+        assert source.feed.counters.rejected.total() == 1
+    finally:
+        assert source.refiller is not None
+        source.refiller.stop()
+
+
+def ticker(number: int, price: str) -> bytes:
+    """Write a print of now as the venue would."""
+    at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    message = {
+        "type": "ticker",
+        "product_id": SYMBOL,
+        "price": price,
+        "trade_id": number,
+        "sequence": number,
+        "time": at,
+    }
+    return json.dumps(message).encode()

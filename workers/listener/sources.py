@@ -49,7 +49,8 @@ class Source:
         else:
             self.refiller = TimeRefiller(feed.rest(), self, last_price=feed.last_price)
         self.refiller.start()
-        for tape in self.tapes.values():
+        for symbol, tape in self.tapes.items():
+            feed.set_jump_band(symbol, tape.jump_band)
             tape.numbered = feed.numbering is Numbering.CONSECUTIVE and not tape.has_two
 
     def adopt(self, tapes: Iterable[Tape]) -> None:
@@ -83,6 +84,8 @@ class Source:
         if self.feed is not None:
             self.feed.add_products(symbol for symbol in wanted if symbol not in self.feed.products())
             self.feed.remove_products(gone)
+            for symbol, tape in wanted.items():
+                self.feed.set_jump_band(symbol, tape.jump_band)
         return fresh
 
     def mind_silence(self) -> None:
@@ -240,6 +243,7 @@ class Sources:
         tape = self._watcher.follow(row.symbol, row.instrument_id)
         tape.source = self._board.source_of(row.symbol) or row.feed
         tape.has_two = bool(row.fallback)
+        tape.jump_band = row.jump_band
         yield _Wish(feed=row.feed, symbol=row.symbol, tape=tape, known=row.known(row.feed))
         if row.fallback:
             symbol = row.fallback_symbol or row.symbol

@@ -22,6 +22,7 @@ class Tape:
         "has_two",
         "heard_ns",
         "instrument_id",
+        "jump_band",
         "late",
         "looked_at",
         "numbered",
@@ -41,6 +42,7 @@ class Tape:
         self.refilled: deque[Tick] = deque(maxlen=100_000)  # late trades waiting for the tick store
         self.looked_at: Tick | None = None  # the newest tick whose crossings are all with the emitter
         self.heard_ns = 0
+        self.jump_band = 0.2  # how wide a single step may be without confirmation, as a rate
         self.source = ""  # the feed whose prices count
         self.has_two = False  # there is another feed to fall back to
         self.numbered = True  # trade ids rise by one: they give order and tell what is missing

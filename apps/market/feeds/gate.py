@@ -43,6 +43,7 @@ class _Product:
     venue_time: str = ""
     text: str = ""  # the last believed price, as text and as number
     price: float = 0.0
+    jump_band: float = 0.2
     price_low: float = 0.0  # a price outside of these is a jump
     price_high: float = CEILING
     doubted: list[float] = field(default_factory=list)
@@ -89,7 +90,17 @@ class Gate:
         for symbol in symbols:
             if symbol not in self._products:
                 known = self._known.pop(symbol, 0)
-                self._products[symbol] = _Product(known + 1 if known else 0, deque(maxlen=self._rules.mark_prints))
+                self._products[symbol] = _Product(
+                    known + 1 if known else 0,
+                    deque(maxlen=self._rules.mark_prints),
+                    jump_band=self._rules.jump_band,
+                )
+
+    def set_jump_band(self, symbol: str, rate: float) -> None:
+        """Let a single step of this product be as wide as `rate` from its next print on."""
+        product = self._products.get(symbol)
+        if product is not None:
+            product.jump_band = rate
 
     def forget(self, symbols: Iterable[str]) -> None:
         """Drop these products and what is known of them; what still arrives for them is counted and dropped."""
@@ -290,13 +301,13 @@ class Gate:
             self._counters.rejected[Fault.JUMP] += 1
             return False
         product.doubted.clear()
-        product.price_low, product.price_high = feed_rules.band_around(price, self._rules.jump_band)
+        product.price_low, product.price_high = feed_rules.band_around(price, product.jump_band)
         return True
 
     def _is_confirmed(self, product: _Product, price: float) -> bool:
         """Say whether enough prints in a row stand at the new level: then the market has moved there."""
         doubted = product.doubted
-        if doubted and feed_rules.is_away(price, doubted[0], self._rules.jump_band):
+        if doubted and feed_rules.is_away(price, doubted[0], product.jump_band):
             doubted.clear()
         doubted.append(price)
         if len(doubted) < self._rules.jump_prints:

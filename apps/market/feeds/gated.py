@@ -37,6 +37,10 @@ class GatedFeed(Feed):
             known_trade_ids=config.known_trade_ids,
         )
 
+    def set_jump_band(self, symbol: str, rate: float) -> None:
+        """Let a single step of a product be as wide as `rate`."""
+        self._gate.set_jump_band(symbol, rate)
+
     def last_trade_id(self, symbol: str) -> int:
         """Return the newest trade id seen of a product, 0 when none."""
         return self._gate.last_trade_id(symbol)
