@@ -86,6 +86,11 @@ class Book:
             self._trails[sign].load(items)
         self._look()
 
+    def load_levels(self, rises: bool, levels: Iterable[tuple[int, float]]) -> None:
+        """Watch many (leg, level) at once that trigger in one direction and rest where they are."""
+        (self._rising if rises else self._falling).load(levels)
+        self._look()
+
     def discard(self, leg_id: int) -> bool:
         """Stop watching a leg; say whether it was watched."""
         self._asleep.pop(leg_id, None)

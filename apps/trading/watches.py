@@ -4,18 +4,27 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+import msgspec
 from django.db import connection, transaction
 
 from apps.domain.book import Watch
 from apps.domain.legs import LegKind
 
+# A side needs no look at the position: a long's target rises, as does a short's stop.
 _LIVE = """
-SELECT l.id, l.instrument_id, l.kind, p.side = 'long', l.level::float8, l.activation::float8, l.trail::float8,
-    l.trail_is_rate
-FROM trading_exitleg l JOIN trading_position p ON p.id = l.position_id
-JOIN market_instrument i ON i.id = l.instrument_id AND i.shard = %s
-WHERE l.status = 'live' AND l.kind <> 'time_stop'
+SELECT l.id, l.instrument_id, l.kind, (l.kind = 'take_profit') = l.rises, l.level::float8, l.activation::float8,
+    l.trail::float8, l.trail_is_rate
+FROM trading_exitleg l JOIN market_instrument i ON i.id = l.instrument_id AND i.shard = %s
+WHERE l.status = 'live' AND (l.kind IN ('trailing_stop', 'break_even') OR l.activation IS NOT NULL)
+    AND l.kind <> 'time_stop'
     AND NOT EXISTS (SELECT 1 FROM trading_exit e WHERE e.leg_id = l.id AND e.status IN ('triggered', 'claimed'))
+"""
+_RESTING = """
+SELECT l.instrument_id, l.rises, array_to_json(array_agg(l.id))::text, array_to_json(array_agg(l.level::float8))::text
+FROM trading_exitleg l JOIN market_instrument i ON i.id = l.instrument_id AND i.shard = %s
+WHERE l.status = 'live' AND l.kind IN ('stop_loss', 'take_profit') AND l.activation IS NULL
+    AND NOT EXISTS (SELECT 1 FROM trading_exit e WHERE e.leg_id = l.id AND e.status IN ('triggered', 'claimed'))
+GROUP BY l.instrument_id, l.rises
 """
 _CHUNK = 20_000
 _FOLLOW = """
@@ -86,11 +95,27 @@ class Changed(NamedTuple):
     watch: Watch
 
 
-def live(shard: int) -> Iterator[tuple[int, Watch]]:
-    """Yield every leg to watch on a shard with its instrument's id; made for a million of them.
+class Resting(NamedTuple):
+    """The stops and targets of one instrument that trigger in one direction, as (leg, level)."""
+
+    instrument_id: int
+    rises: bool
+    levels: list[tuple[int, float]]
+
+
+def resting(shard: int) -> Iterator[Resting]:
+    """Yield every level to watch on a shard that rests where it is; made for millions of them, so not row by row.
 
     Legs whose exit waits to be executed are left out: they come back by a change if it comes to nothing.
     """
+    with connection.cursor() as cursor:
+        cursor.execute(_RESTING, [shard])
+        for instrument_id, rises, legs, levels in cursor:
+            yield Resting(instrument_id, rises, list(zip(_ids(legs), _floats(levels), strict=True)))
+
+
+def live(shard: int) -> Iterator[tuple[int, Watch]]:
+    """Yield every leg to watch on a shard that follows the price, with its instrument's id; otherwise as `resting`."""
     with transaction.atomic(), connection.chunked_cursor() as cursor:
         cursor.execute(_LIVE, [shard])
         marks = _Marks()  # after the legs: a leg that is seen has its watermark, one that comes meanwhile is not seen
@@ -146,6 +171,8 @@ def legs_of(position_ids: Sequence[int]) -> list[Changed]:
     return found
 
 
+_ids = msgspec.json.Decoder(list[int]).decode
+_floats = msgspec.json.Decoder(list[float]).decode
 _MARKED = (LegKind.TRAILING_STOP, LegKind.BREAK_EVEN)
 
 

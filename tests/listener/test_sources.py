@@ -2,7 +2,7 @@
 
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -72,6 +72,19 @@ def test_a_lost_source_is_no_longer_heard(ear: Ear) -> None:
     time.sleep(RULES.silent_after + 0.05)
     second.tick(tick("100", 1))
     assert [change.to_feed for change in board.judge(time.monotonic(), NOW)] == ["binance"]
+
+
+def test_time_that_nobody_can_tell_of_is_kept_to_be_written_down(ear: Ear) -> None:
+    _, first, _ = two(ear)
+    first.unseen(SYMBOL, 1_000_000_000, 3_000_000_000, "the venue gives no trades by time")
+    first.unseen("ETH-USD", 1, 2, "not followed here")
+    (found,) = first.unknown
+    assert (found[0], found[2] - found[1], found[3]) == (
+        ear.tape.instrument_id,
+        timedelta(seconds=2),
+        "the venue gives no trades by time",
+    )
+    assert ear.watcher.blind_seconds == pytest.approx(2.0)
 
 
 def test_an_instruments_jump_band_reaches_its_feed(ear: Ear) -> None:

@@ -1,5 +1,6 @@
 """How the listener learns of levels: all of them at a start, then a poll of the change table every 20 milliseconds."""
 
+import gc
 import logging
 import threading
 import time
@@ -33,7 +34,12 @@ class Levels:
         """Load every live leg and return how many are watched; what changes meanwhile is read afterwards."""
         self._last, missing = watches.newest_change()
         self._missing = dict.fromkeys(missing, time.monotonic())
-        count = self._watcher.load(watches.live(self._shard))
+        # Nothing of what is loaded becomes garbage together: looking for cycles in millions of levels costs seconds now
+        # and would stop the receive thread later.
+        gc.disable()
+        count = self._watcher.load(watches.live(self._shard), watches.resting(self._shard))
+        gc.freeze()
+        gc.enable()
         self.seen_at = time.monotonic()
         return count
 
@@ -57,8 +63,9 @@ class Levels:
 
     def reload(self, instrument_ids: set[int]) -> None:
         """Load the live legs of instruments that were not followed before."""
-        found = ((key, watch) for key, watch in watches.live(self._shard) if key in instrument_ids)
-        self._watcher.load(found)
+        following = ((key, watch) for key, watch in watches.live(self._shard) if key in instrument_ids)
+        resting = (group for group in watches.resting(self._shard) if group.instrument_id in instrument_ids)
+        self._watcher.load(following, resting)
 
     def poll(self) -> bool:
         """Take in what changed; say whether there may be more."""

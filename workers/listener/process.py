@@ -13,6 +13,7 @@ from django.conf import settings
 from apps.journal import pulses
 from apps.market import store
 from apps.market.services import feeds as feed_rows
+from apps.market.services import gaps
 from apps.trading import watches
 from workers.listener.emit import Emitter
 from workers.listener.flush import Periodic, QuoteFlusher, Recorder, Screens
@@ -147,10 +148,15 @@ class Listener:
             source.mind_silence()
 
     def _switch(self) -> None:
-        """Let instruments count on the source that lives; the leader writes it down."""
+        """Let instruments count on the source that lives; the leader writes that down, and what nobody can tell."""
         for switched in self.sources.judge(datetime.now(UTC)):
             if self.leadership.leads.is_set():
                 feed_rows.record_switch(switched)
+        for source in list(self.sources.by_name.values()):
+            while source.unknown and self.leadership.leads.is_set():
+                instrument_id, since, until, why = source.unknown[0]
+                gaps.note(instrument_id, since, until, why, datetime.now(UTC))
+                source.unknown.popleft()
 
     def _pulse(self) -> None:
         now = datetime.now(UTC)

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +20,7 @@ from apps.market.feeds.refill import Refiller
 from apps.market.feeds.switch import Pair, Switchboard, Switched
 from apps.market.feeds.time_refill import TimeRefiller
 from apps.trading.watches import Followed
-from workers.listener.tape import Tape
+from workers.listener.tape import Tape, from_ns
 from workers.listener.watch import Watcher
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Source:
         self.tapes: dict[str, Tape] = {}  # by the venue's own symbol
         self.status = FeedState(status=FeedStatus.DOWN, reason="not started", session=0, at_ns=0)
         self.refusals: dict[str, str] = {}
+        self.unknown: deque[tuple[int, datetime, datetime, str]] = deque(maxlen=10_000)
         self.feed: Feed | None = None
         self.refiller: Refiller | TimeRefiller | None = None
         self._watcher = watcher
@@ -160,9 +162,10 @@ class Source:
         self._watcher.uncovered(symbol, first_id, last_id, reason)
 
     def unseen(self, symbol: str, since_ns: int, until_ns: int, reason: str) -> None:
-        """Count time of which the venue will not tell us any more."""
-        del reason
+        """Count time of which the venue will not tell us any more, and keep it to be written down."""
         self._watcher.blind(symbol, since_ns, until_ns)
+        if symbol in self.tapes:
+            self.unknown.append((self.tapes[symbol].instrument_id, from_ns(since_ns), from_ns(until_ns), reason))
 
     def _counts(self, symbol: str) -> bool:
         tape = self.tapes.get(symbol)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from apps.domain.book import Book, Fired, Watch
 from apps.domain.ticks import Tick
 from apps.trading.services.exits import Crossing
-from apps.trading.watches import Changed
+from apps.trading.watches import Changed, Resting
 from workers.listener.tape import Tape, from_ns
 
 
@@ -77,15 +77,19 @@ class Watcher:
         self.tapes[symbol] = tape
         return tape
 
-    def load(self, watches: Iterable[tuple[int, Watch]]) -> int:
+    def load(self, watches: Iterable[tuple[int, Watch]], resting: Iterable[Resting] = ()) -> int:
         """Fill the books at a start; return how many legs are watched."""
-        groups: dict[int, list[Watch]] = {}
+        for group in resting:
+            if group.instrument_id in self.by_id:
+                with self._lock:
+                    self.by_id[group.instrument_id].book.load_levels(group.rises, group.levels)
+        following: dict[int, list[Watch]] = {}
         for instrument_id, watch in watches:
-            groups.setdefault(instrument_id, []).append(watch)
+            following.setdefault(instrument_id, []).append(watch)
         with self._lock:
-            for instrument_id, group in groups.items():
+            for instrument_id, legs in following.items():
                 if instrument_id in self.by_id:
-                    self.by_id[instrument_id].book.load(group)
+                    self.by_id[instrument_id].book.load(legs)
         return sum(len(tape.book) for tape in self.by_id.values())
 
     def change(self, legs: Iterable[Changed]) -> None:

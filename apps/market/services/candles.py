@@ -13,13 +13,28 @@ from apps.market.store import candles as store_candles
 _OVERLAP = timedelta(minutes=5)
 
 
+# Longer candles are made of the next shorter ones, so that a day is 24 rows and not a million ticks.
+_LONGER = (
+    (Timeframe.FIVE_MINUTES, Timeframe.MINUTE),
+    (Timeframe.QUARTER, Timeframe.FIVE_MINUTES),
+    (Timeframe.HOUR, Timeframe.QUARTER),
+    (Timeframe.DAY, Timeframe.HOUR),
+)
+
+
 def roll_up(now: datetime) -> int:
-    """Make the one-minute candles of the last minutes from the ticks; return how many were new or different.
+    """Make the candles of the last minutes, from the ticks up to the day; return how many were new or different.
 
     Safe to repeat and to run at once. Raises StoreUnavailable.
     """
     ids = list(Instrument.objects.values_list("pk", flat=True))
-    return store_candles.roll_up(market_store(), ids, Timeframe.MINUTE, now - _OVERLAP, now) if ids else 0
+    if not ids:
+        return 0
+    store, since = market_store(), now - _OVERLAP
+    made = store_candles.roll_up(store, ids, Timeframe.MINUTE, since, now)
+    for timeframe, source in _LONGER:
+        made += store_candles.roll_up(store, ids, timeframe, since, now, source=source)
+    return made
 
 
 def upkeep(now: datetime) -> tuple[list[str], list[str]]:
