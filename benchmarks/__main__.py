@@ -2,11 +2,16 @@
 
 import argparse
 import json
+import os
+import platform
+import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from redis import Redis
 
 from benchmarks import (
     bursts,
@@ -37,11 +42,13 @@ def main() -> int:
     options = _options()
     with stage.stage() as folder:
         tables = {name: _run(name, folder, options) for name in options.names or BENCHMARKS}
+        machine = _machine()
     if options.json:
         print(json.dumps({name: table.facts() for name, table in tables.items()}, indent=2))
     if not options.quick and not options.no_write:
+        figures.write("machine", machine)
         for name, table in tables.items():
-            figures.write(name, table)
+            figures.write(name, table.markdown())
     # A quick run is too short to judge by.
     return int(not options.quick and any(not goal.is_met for table in tables.values() for goal in table.goals))
 
@@ -54,6 +61,16 @@ def _run(name: str, folder: Path, options: argparse.Namespace) -> Table:
     if not options.json:
         print(f"\n== {name} ({time.perf_counter() - began:.0f} s) ==\n{table.text()}", flush=True)
     return table
+
+
+def _machine() -> str:
+    """Say what the figures were measured on."""
+    ((postgres,),) = stage.rows("SHOW server_version")
+    with Redis.from_url(os.environ["REDIS_URL"]) as client:
+        found = client.info("server")
+    redis = f"{found.get('server_name', 'redis')} {found.get('valkey_version', found['redis_version'])}"
+    python = platform.python_version()
+    return f"Last run on {os.cpu_count()} shared cores: Python {python}, PostgreSQL {postgres}, {redis}.\n"
 
 
 def _options() -> argparse.Namespace:
@@ -70,4 +87,7 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

@@ -89,11 +89,11 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
 
-def write(name: str, table: Table) -> None:
-    """Put a table between its marks in the README."""
+def write(name: str, text: str) -> None:
+    """Put a text between its marks in the README. Raises RuntimeError when there are none."""
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    text = README.read_text()
-    if begin not in text:
-        text += f"\n{begin}\n{end}\n"
-    block = f"{begin}\n{table.markdown()}{end}"
-    README.write_text(re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: block, text, flags=re.DOTALL))
+    before = README.read_text()
+    if begin not in before or end not in before:
+        raise RuntimeError(f"benchmarks/README.md has no place for {name}: add {begin} and {end}")
+    block = f"{begin}\n{text}{end}"
+    README.write_text(re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: block, before, flags=re.DOTALL))

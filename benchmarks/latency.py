@@ -12,7 +12,6 @@ from benchmarks.venue import Venue
 
 INSTRUMENTS = 50
 CENTS = 100_000
-ORIENTATION_MS = {"p50": 5.0, "p99": 15.0}
 _TIMES = """
 SELECT extract(epoch FROM d.committed_at - e.tick_at)::float8 * 1e3,
     extract(epoch FROM e.recorded_at - e.tick_at)::float8 * 1e3,

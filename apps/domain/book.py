@@ -65,9 +65,9 @@ class Book:
         `moved` says that its best price is news to the store, so that it is collected with the others.
         """
         if watch.leg_id not in self:
-            self._place(watch)
-            if moved and watch.peak is not None:
-                self.woken[watch.root or watch.leg_id] = watch.peak
+            self._place(watch, moved=moved)
+            if moved and watch.peak is not None and watch.kind != LegKind.TRAILING_STOP:
+                self.woken[watch.leg_id] = watch.peak
             self._look()
 
     def load(self, watches: Iterable[Watch]) -> None:
@@ -148,12 +148,12 @@ class Book:
         self.woken[watch.leg_id] = price
         self._place(watch._replace(peak=price, root=watch.leg_id))
 
-    def _place(self, watch: Watch) -> None:
+    def _place(self, watch: Watch, *, moved: bool = False) -> None:
         if watch.activation is not None and not _awake(watch):
             self._asleep[watch.leg_id] = watch
             (self._rising if watch.sign > 0 else self._falling).add(watch.leg_id, watch.activation)
         elif watch.kind == LegKind.TRAILING_STOP:
-            self._trails[watch.sign].add(_trail(watch), watch.root)
+            self._trails[watch.sign].add(_trail(watch), watch.root, moved=moved)
         elif watch.level is not None:
             if watch.peak is not None:
                 self._woken_at[watch.leg_id] = watch.peak

@@ -70,12 +70,13 @@ class Trails:
     suffix maxima of a price series form a monotone stack.
     """
 
-    __slots__ = ("_groups", "_legs", "_sign", "guard", "merged", "moved", "turn")
+    __slots__ = ("_groups", "_legs", "_rooted", "_sign", "guard", "merged", "moved", "turn")
 
     def __init__(self, sign: int) -> None:
         self._sign = sign
         self._groups: list[_Group] = []
         self._legs: set[int] = set()
+        self._rooted: dict[int, _Group] = {}  # the groups by their root: each leg is the root of one at most
         self.guard = -inf * sign  # price at or beyond which a trail may trigger
         self.turn = inf * sign  # price beyond which a peak rises
         self.moved: dict[int, float] = {}  # root leg -> peak raised since last collected
@@ -87,11 +88,21 @@ class Trails:
     def __contains__(self, leg_id: int) -> bool:
         return leg_id in self._legs
 
-    def add(self, trail: Trail, root: int | None = None) -> None:
-        """Watch one trail from its own peak, or as a rider of the stored group `root`."""
-        if trail.leg_id not in self._legs:
-            self._insert(trail, trail.leg_id if root is None else root)
-            self._look()
+    def add(self, trail: Trail, root: int | None = None, *, moved: bool = False) -> None:
+        """Watch one trail from its own peak, or again with the group it has ridden with: `root` as it was stored.
+
+        A trail that comes back has seen the prices its group has, so the group's peak is its own. Where that group is
+        not here it stands for itself: to merge a stored group into another for the sake of one of its riders would
+        move the others, and two such moves can make groups ride each other. `moved` says that its peak is news.
+        """
+        if trail.leg_id in self._legs:
+            return
+        home = self._rooted.get(trail.leg_id if root is None else root, self._rooted.get(trail.leg_id))
+        if home is not None:
+            self._return(home, trail)
+        else:
+            self._insert(trail, is_news=moved or root not in (None, trail.leg_id))
+        self._look()
 
     def load(self, trails: Iterable[tuple[Trail, int]]) -> None:
         """Watch many trails at once; each comes with the root leg its watermark is stored under."""
@@ -99,7 +110,7 @@ class Trails:
         for trail, root in trails:
             if trail.leg_id not in self._legs:
                 peak = trail.peak * self._sign
-                group = groups.get(peak) or groups.setdefault(peak, _Group(peak, root))
+                group = groups.get(peak) or groups.setdefault(peak, self._group(peak, root))
                 self._enter(group, trail, root)
         self._groups = sorted(groups.values(), key=lambda group: -group.peak)
         for group in self._groups:
@@ -125,7 +136,7 @@ class Trails:
             top = group if top is None else self._join(top, group)
         if top is not None:
             top.peak = x
-            self.moved[top.root] = price
+            self._note(top.root, price)
             self._push(top)
         self._look()
 
@@ -143,7 +154,10 @@ class Trails:
                 break
             index -= 1
         index = max(index, 0)
-        groups[index:] = [group for group in groups[index:] if group.by_distance or group.by_rate]
+        for group in groups[index:]:
+            if not group:
+                self._rooted.pop(group.root, None)
+        groups[index:] = [group for group in groups[index:] if group]
         self._restack(index)
         self._look()
         return taken
@@ -173,11 +187,29 @@ class Trails:
             heappush(heap, entry)
         return fired
 
-    def _insert(self, trail: Trail, root: int) -> None:
+    def _insert(self, trail: Trail, *, is_news: bool) -> None:
         peak = trail.peak * self._sign
-        at = bisect_left(self._groups, -peak, key=lambda group: -group.peak)
+        at = self._index(peak)
         if at == len(self._groups) or self._groups[at].peak != peak:
-            self._groups.insert(at, _Group(peak, root))
+            self._groups.insert(at, self._group(peak, trail.leg_id))
+            if is_news:
+                self._note(trail.leg_id, trail.peak)
+        self._put(at, trail, trail.leg_id)
+
+    def _return(self, home: _Group, trail: Trail) -> None:
+        """Let a trail ride again; its group's peak is written once more, in case the store has the root as a rider."""
+        self._note(home.root, home.peak * self._sign)
+        self._put(self._index(home.peak), trail, home.root)
+
+    def _note(self, root: int, peak: float) -> None:
+        """Remember a peak for the store; whoever has one of its own rides with nobody."""
+        self.merged.pop(root, None)
+        self.moved[root] = peak
+
+    def _index(self, peak: float) -> int:
+        return bisect_left(self._groups, -peak, key=lambda group: -group.peak)
+
+    def _put(self, at: int, trail: Trail, root: int) -> None:
         group = self._groups[at]
         self._enter(group, trail, root)
         heap = group.by_rate if trail.is_rate else group.by_distance
@@ -185,10 +217,15 @@ class Trails:
         group.measure()
         self._restack(at)
 
+    def _group(self, peak: float, root: int) -> _Group:
+        group = self._rooted[root] = _Group(peak, root)
+        return group
+
     def _enter(self, group: _Group, trail: Trail, root: int) -> None:
         (group.by_rate if trail.is_rate else group.by_distance).append((trail.distance, trail.leg_id))
         self._legs.add(trail.leg_id)
         if root != group.root:
+            self.moved.pop(root, None)
             self.merged[root] = group.root
 
     def _join(self, first: _Group, second: _Group) -> _Group:
@@ -197,6 +234,7 @@ class Trails:
         if small.root != large.root:
             self.merged[small.root] = large.root
             self.moved.pop(small.root, None)
+            self._rooted.pop(small.root, None)
         return large
 
     def _push(self, group: _Group) -> None:

@@ -23,7 +23,7 @@ _TRAILED = """
 WITH RECURSIVE ride AS (
     SELECT l.id AS leg_id, w.rides, w.peak
     FROM trading_exitleg l JOIN trading_watermark w ON w.leg_id = l.id WHERE l.status = 'live'
-    UNION ALL
+    UNION
     SELECT r.leg_id, w.rides, w.peak FROM ride r JOIN trading_watermark w ON w.leg_id = r.rides
 ), mark AS (
     SELECT l.id, l.kind, l.rises, l.instrument_id, l.since, r.peak, CASE

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 
 from apps.domain.book import Watch
 from apps.domain.legs import LegKind
+from apps.trading.statements import Statement, array
 
 # A side needs no look at the position: a long's target rises, as does a short's stop.
 _LIVE = """
@@ -51,22 +52,25 @@ _CHANGED = """
 SELECT id, position_id, shard FROM trading_levelchange
 WHERE id > %s OR id = ANY(%s::bigint[]) ORDER BY id LIMIT %s
 """
-_LEGS = """
-SELECT l.id, l.instrument_id, l.kind, p.side = 'long', l.level::float8, l.activation::float8, l.trail::float8,
-    l.trail_is_rate,
-    l.status = 'live' AND l.kind <> 'time_stop' AND NOT EXISTS (
-        SELECT 1 FROM trading_exit e WHERE e.leg_id = l.id AND e.status IN ('triggered', 'claimed')),
-    l.since, m.leg_id, m.peak::float8, m.moved_at
-FROM trading_exitleg l JOIN trading_position p ON p.id = l.position_id
-LEFT JOIN LATERAL (
-    WITH RECURSIVE chain AS (
-        SELECT w.leg_id, w.peak, w.rides, w.moved_at FROM trading_watermark w WHERE w.leg_id = l.id
-        UNION ALL
-        SELECT w.leg_id, w.peak, w.rides, w.moved_at FROM trading_watermark w JOIN chain c ON w.leg_id = c.rides
-    ) SELECT leg_id, peak, moved_at FROM chain WHERE rides IS NULL
-) m ON true
-WHERE l.position_id = ANY(%s::bigint[])
-"""
+_LEGS = Statement(
+    "legs_of_positions",
+    """
+    SELECT l.id, l.instrument_id, l.kind, p.side = 'long', l.level::float8, l.activation::float8, l.trail::float8,
+        l.trail_is_rate,
+        l.status = 'live' AND l.kind <> 'time_stop' AND NOT EXISTS (
+            SELECT 1 FROM trading_exit e WHERE e.leg_id = l.id AND e.status IN ('triggered', 'claimed')),
+        l.since, m.leg_id, m.peak::float8, m.moved_at
+    FROM trading_exitleg l JOIN trading_position p ON p.id = l.position_id
+    LEFT JOIN LATERAL (
+        WITH RECURSIVE chain AS (
+            SELECT w.leg_id, w.peak, w.rides, w.moved_at FROM trading_watermark w WHERE w.leg_id = l.id
+            UNION  -- not ALL: rows that ride each other must not keep the listeners busy for ever
+            SELECT w.leg_id, w.peak, w.rides, w.moved_at FROM trading_watermark w JOIN chain c ON w.leg_id = c.rides
+        ) SELECT leg_id, peak, moved_at FROM chain ORDER BY rides IS NULL DESC, leg_id LIMIT 1
+    ) m ON true
+    WHERE l.position_id = ANY(:positions::bigint[])
+    """,
+)
 
 
 class Followed(NamedTuple):
@@ -160,9 +164,7 @@ def positions_of(leg_ids: Collection[int]) -> set[int]:
 
 def legs_of(position_ids: Sequence[int]) -> list[Changed]:
     """Return every leg of these positions as it is now."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LEGS, [list(position_ids)])
-        rows = cursor.fetchall()
+    rows = _LEGS.run(positions=array(position_ids))
     found = []
     for id_, instrument_id, kind, is_long, level, activation, trail, is_rate, is_live, since, root, peak, moved in rows:
         watch = Watch(id_, 1 if is_long else -1, kind, level, activation, trail, is_rate, peak, root)
@@ -185,16 +187,16 @@ class _Marks:
         with connection.cursor() as cursor:
             cursor.execute(_MARKS)
             for leg_id, peak, rides in cursor:
-                if rides is None:
-                    self._peaks[leg_id] = peak
-                else:
+                self._peaks[leg_id] = peak
+                if rides is not None:
                     self._rides[leg_id] = rides
 
     def of(self, leg_id: int) -> tuple[int, float | None]:
-        root, path = leg_id, []
-        while root in self._rides:
-            path.append(root)
+        root, path = leg_id, dict[int, None]()  # a dict as an ordered set
+        while root in self._rides and root not in path:  # the second: rows that ride each other must not hang a start
+            path[root] = None
             root = self._rides[root]
         for node in path:
-            self._rides[node] = root
+            if node != root:
+                self._rides[node] = root
         return root, self._peaks.get(root)

@@ -91,7 +91,7 @@ class QuoteFlusher:
 
     def _collect(self) -> None:
         peaks, rides = self._watcher.marks()
-        self._rides |= rides
+        self._rides = {leg: root for leg, root in self._rides.items() if leg not in peaks} | rides
         self._peaks = {leg: peak for leg, peak in (self._peaks | peaks).items() if leg not in self._rides}
         if self._epoch != self._leadership.epoch:
             self._peaks |= self._watcher.roots()

@@ -1,6 +1,5 @@
 """How the listener learns of levels: all of them at a start, then a poll of the change table every 20 milliseconds."""
 
-import gc
 import logging
 import threading
 import time
@@ -34,12 +33,7 @@ class Levels:
         """Load every live leg and return how many are watched; what changes meanwhile is read afterwards."""
         self._last, missing = watches.newest_change()
         self._missing = dict.fromkeys(missing, time.monotonic())
-        # Nothing of what is loaded becomes garbage together: looking for cycles in millions of levels costs seconds now
-        # and would stop the receive thread later.
-        gc.disable()
         count = self._watcher.load(watches.live(self._shard), watches.resting(self._shard))
-        gc.freeze()
-        gc.enable()
         self.seen_at = time.monotonic()
         return count
 

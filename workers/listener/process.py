@@ -1,9 +1,11 @@
 """The listener as a process: threads around the receive thread, and an end as soon as one of them is not well."""
 
+import contextlib
+import gc
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -50,7 +52,8 @@ class Listener:
         rows = watches.instruments(self.shard)
         for row in rows:
             self.watcher.follow(row.symbol, row.instrument_id)
-        watched = self.levels.start()
+        with _nothing_collected():
+            watched = self.levels.start()
         log.info("%s watches %d legs of %d instruments", self.role, watched, len(rows))
         self._start_threads()
         self.sources.follow(rows)
@@ -171,6 +174,20 @@ class Listener:
         fresh = self.sources.follow(watches.instruments(self.shard))
         if fresh:
             self.levels.reload(fresh)
+
+
+@contextlib.contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Load without looking for garbage, and never look through what was loaded.
+
+    Millions of levels hold no cycles; looking for some would cost seconds now and stop the receive thread later.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class _Rate:
