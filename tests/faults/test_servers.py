@@ -104,9 +104,10 @@ def test_backends_ended_at_random(site: Supervised) -> None:
             try:
                 with connection.cursor() as cursor:
                     cursor.execute(others)
-                    pid = chance.choice([row[0] for row in cursor.fetchall()])
-                    cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
-                    ended += 1
+                    pids = [row[0] for row in cursor]  # none, when all of them have just been ended
+                    for pid in pids and [chance.choice(pids)]:
+                        cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+                        ended += 1
             except Error:
                 connection.close()
             time.sleep(0.25)
