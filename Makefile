@@ -38,7 +38,18 @@ clean: ## remove the environment and caches; keeps var/, where the data is
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there: install Python 3.11 or name it, as in 'make run PYTHON=python3'." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "$(PYTHON) is not Python 3.11." >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made: on Debian, 'apt install python3.11-venv'." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); $(MAKE) --no-print-directory venv-without-ensurepip; }
+
+# Debian splits the piece that puts pip into an environment off into a package of its own.
+.PHONY: venv-without-ensurepip
+venv-without-ensurepip:
+	@if $(PYTHON) -m pip --version >/dev/null 2>&1; then \
+	  $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --quiet --python $(BIN)/python install pip; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing python3.11-venv ..." && apt-get update -qq && apt-get install -y -qq python3.11-venv >/dev/null && $(PYTHON) -m venv $(VENV); \
+	else \
+	  echo "No virtual environment could be made: as root, 'apt install python3.11-venv', then try again." >&2; exit 1; \
+	fi
 
 $(RUN_STAMP): requirements.txt | $(VENV)/bin/python
 	@echo "Installing what the site needs (once, about half a minute) ..."
