@@ -1,6 +1,7 @@
 """The whole site as `manage.py up` runs it, with its own servers killed under it."""
 
 import os
+import re
 import signal
 
 import pytest
@@ -24,15 +25,18 @@ def test_a_site_whose_servers_are_both_killed_starts_them_again_and_misses_nothi
         eventually(lambda: all(servers.answers(name, home) for name in ("postgresql", "redis")), 30)
         eventually(lambda: _is_ready(address), 30, up.said)
         assert up.process.poll() is None
-        before = up.said().count("closes")
-        eventually(lambda: up.said().count("closes") > before + 1, 20)
+        eventually(lambda: _closes(up.said()) > 5, 40, up.said)
         seconds, out = up.interrupt()
         assert seconds < 15
     found = as_json(out)
     assert (found["missed"], found["doubled"], found["books_balanced"]) == (0, 0, True)
     assert found["restarts"] >= 2
-    assert found["closes"] > 0
     assert "Traceback" not in up.said()
+
+
+def _closes(said: str) -> int:
+    """Return how many closes the last status line counts."""
+    return max((int(count) for count in re.findall(r"closes (\d+)", said)), default=0)
 
 
 def _is_ready(address: str) -> bool:

@@ -8,8 +8,9 @@ import pytest
 
 from apps.market.feeds.base import FeedState, FeedStatus
 from apps.market.feeds.switch import Pair, Switchboard, SwitchRules
+from apps.trading.watches import Followed
 from tests.listener.feeding import SYMBOL, Ear, stop, tick
-from workers.listener.sources import Source
+from workers.listener.sources import Source, Sources
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 RULES = SwitchRules(silent_after=0.2, live_within=0.2, healthy_for=0.3, longest_pause=0.2, stay_at_least=0.1)
@@ -85,6 +86,23 @@ def test_time_that_nobody_can_tell_of_is_kept_to_be_written_down(ear: Ear) -> No
         "the venue gives no trades by time",
     )
     assert ear.watcher.blind_seconds == pytest.approx(2.0)
+
+
+def test_an_instrument_that_left_and_came_back_has_its_levels_read_anew(ear: Ear) -> None:
+    started: list[Source] = []
+    sources = Sources(ear.watcher, started.append)
+    row = Followed(1, SYMBOL, "coinbase", "", "", 0, "", 0.2)
+    try:
+        assert sources.follow([row]) == {1}
+        assert sources.follow([row]) == set()
+        ear.watcher.load([(1, stop(7, 95.0))])
+        assert sources.follow([]) == set()
+        started[0].tick(tick("90", 1))  # still under way when it was given up
+        assert ear.crossings == []
+        assert sources.follow([row]) == {1}
+        assert len(ear.watcher.by_id[1].book) == 0
+    finally:
+        sources.stop()
 
 
 def test_an_instruments_jump_band_reaches_its_feed(ear: Ear) -> None:

@@ -82,7 +82,7 @@ class Source:
         for tape in wanted.values():
             tape.numbered = tape.numbered and not tape.has_two
         gone = [symbol for symbol in self.tapes if symbol not in wanted]
-        self.tapes = {**self.tapes, **wanted}
+        self.tapes = dict(wanted)
         if self.feed is not None:
             self.feed.add_products(symbol for symbol in wanted if symbol not in self.feed.products())
             self.feed.remove_products(gone)
@@ -107,7 +107,9 @@ class Source:
 
     def tick(self, tick: Tick) -> None:
         """Hand on a print of an instrument that counts on this source; of another it is a sign of life."""
-        tape = self.tapes[tick.symbol]
+        tape = self.tapes.get(tick.symbol)
+        if tape is None:
+            return  # on its way out: no longer followed here
         if tape.has_two:
             self._board.heard(tape.symbol, self.name, time.monotonic())
         if tape.source == self.name:
@@ -198,6 +200,7 @@ class Sources:
         wishes = [wish for row in rows for wish in self._wishes(row)]
         pairs = [Pair(instrument=row.symbol, primary=row.feed, fallback=row.fallback) for row in rows if row.fallback]
         self._board.follow(pairs, time.monotonic())
+        self._watcher.keep_only({row.symbol for row in rows})
         fresh: set[int] = set()
         for name in {wish.feed for wish in wishes} | set(self.by_name):
             mine = [wish for wish in wishes if wish.feed == name]

@@ -77,6 +77,12 @@ class Watcher:
         self.tapes[symbol] = tape
         return tape
 
+    def keep_only(self, symbols: set[str]) -> None:
+        """Forget the tapes of other instruments: should one come back, its levels are read anew."""
+        for tape in [tape for tape in self.tapes.values() if tape.symbol not in symbols]:
+            self.tapes = {symbol: kept for symbol, kept in self.tapes.items() if kept is not tape}
+            self.by_id = {key: kept for key, kept in self.by_id.items() if kept is not tape}
+
     def load(self, watches: Iterable[tuple[int, Watch]], resting: Iterable[Resting] = ()) -> int:
         """Fill the books at a start; return how many legs are watched."""
         for group in resting:
