@@ -8,7 +8,7 @@ from django.db import Error, connection
 from apps.journal import leases
 from apps.trading.services.exits import Fence
 
-_HUNG_AFTER = timedelta(seconds=2)
+_HUNG_AFTER = timedelta(seconds=3)  # a busy machine may well keep a thread waiting for one or two
 _TRY_EVERY = 0.1
 _RENEW_EVERY = 5  # rounds between two renewals
 

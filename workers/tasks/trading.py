@@ -18,8 +18,10 @@ def drain_exits(**_later: Any) -> None:
     """Execute the exits that wait, in batches; ring again when there are more than one task should do."""
     bell.answered()  # before looking: whoever writes an exit after the last look rings anew
     idle = 0
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         drained = exits.drain(worker=identity.of_this_process(), limit=settings.EXIT_BATCH)
+        if drained.more and number == 0:
+            bell.ring()  # a burst: one process more helps, if one is free
         if drained.done:
             bell.announce()
         idle += not (drained.done or drained.superseded)
