@@ -40,7 +40,7 @@ def site(make_world: Callable[[], World], cluster: Cluster) -> Iterator[Alone]:
 
 def test_the_sweeper_alone_executes_what_no_worker_does(site: Alone) -> None:
     site.only(LISTENER, SWEEPER)
-    with site.fault("no Celery worker at all: listener and sweeper", bound=3.0):
+    with site.fault("no Celery worker at all: listener and sweeper", bound=4.0):
         time.sleep(4)
     assert site.ask("SELECT count(*) FROM trading_drain WHERE worker LIKE 'worker%'") == 0
 
@@ -61,7 +61,7 @@ def test_without_sweeper_and_workers_stops_do_not_close(site: Alone) -> None:
 
 def test_a_worker_that_dies_for_good_is_not_missed(site: Alone) -> None:
     site.only(LISTENER, SWEEPER, WORKER)
-    with site.fault("exits worker and its children: kill -9, for good", bound=3.0, after=3):
+    with site.fault("exits worker and its children: kill -9, for good", bound=5.0, after=3):
         for process in reversed(family(site.world.running[WORKER].pid)):
             process.kill()
         site.world.stop(WORKER)

@@ -37,12 +37,12 @@ def site(running: Supervised) -> Supervised:
 
 
 def test_control_run_without_a_fault(site: Supervised) -> None:
-    with site.fault("none (control run)", bound=2.0):
+    with site.fault("none (control run)", bound=3.0):
         time.sleep(3)
 
 
 def test_the_children_of_the_exits_worker_killed_again_and_again(site: Supervised) -> None:
-    with site.fault("children of the exits worker: kill -9, five times", bound=3.0):
+    with site.fault("children of the exits worker: kill -9, five times", bound=5.0):
         for _ in range(5):
             for child in site.children_of("worker-exits"):
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -52,7 +52,7 @@ def test_the_children_of_the_exits_worker_killed_again_and_again(site: Supervise
 
 def test_the_whole_exits_worker_killed(site: Supervised) -> None:
     before = site.restarts("worker-exits")
-    with site.fault("exits worker: kill -9, restarted", bound=3.0):
+    with site.fault("exits worker: kill -9, restarted", bound=5.0):
         send(site.pid("worker-exits"), signal.SIGKILL)
         time.sleep(2)
     assert site.restarts("worker-exits") == before + 1
@@ -60,7 +60,7 @@ def test_the_whole_exits_worker_killed(site: Supervised) -> None:
 
 def test_the_leading_listener_killed_beside_a_hot_standby(site: Supervised) -> None:
     leader, epoch = site.leader(), site.epoch()
-    with site.fault("leading listener: kill -9, hot standby", bound=2.0):
+    with site.fault("leading listener: kill -9, hot standby", bound=3.0):
         send(leader, signal.SIGKILL)
         seconds = until(lambda: site.epoch() > epoch, 5)
         time.sleep(1)
@@ -111,7 +111,7 @@ def test_what_an_earlier_leader_still_wants_to_write_is_refused(site: Supervised
 
 
 def test_the_sweeper_killed(site: Supervised) -> None:
-    with site.fault("sweeper: kill -9, restarted", bound=3.0):
+    with site.fault("sweeper: kill -9, restarted", bound=5.0):
         send(site.pid("sweeper"), signal.SIGKILL)
         time.sleep(2)
     overdue = "l.kind = 'time_stop' AND l.status = 'live' AND l.due_at < clock_timestamp() - interval '5 seconds'"

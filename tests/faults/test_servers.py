@@ -41,7 +41,7 @@ def rings(site: Supervised) -> int:
 
 
 def test_redis_killed_and_not_there_for_a_while(site: Supervised) -> None:
-    with site.fault("Redis: kill -9, away for 4 s, then restarted", bound=3.0, after=3):
+    with site.fault("Redis: kill -9, away for 4 s, then restarted", bound=5.0, after=3):
         site.servers.kill_redis()
         time.sleep(4)
         assert not servers.alive("redis", site.servers.state)
@@ -51,7 +51,7 @@ def test_redis_killed_and_not_there_for_a_while(site: Supervised) -> None:
 
 
 def test_redis_emptied(site: Supervised) -> None:
-    with site.fault("Redis: FLUSHALL, five times", bound=3.0):
+    with site.fault("Redis: FLUSHALL, five times", bound=5.0):
         client = redis.Redis.from_url(site.servers.redis_url)
         for _ in range(5):
             client.flushall()
@@ -63,7 +63,7 @@ def test_redis_emptied(site: Supervised) -> None:
 
 def test_a_frozen_redis_blocks_no_listener(site: Supervised) -> None:
     leader = site.leader()
-    with site.fault("Redis: SIGSTOP for 4 s", bound=4.0, after=3):
+    with site.fault("Redis: SIGSTOP for 4 s", bound=5.0, after=3):
         site.servers.pause_redis()
         ticks = site.facts(leader)["ticks"]
         seconds = until(lambda: site.facts(leader)["ticks"] > ticks + 50, 4)

@@ -37,7 +37,7 @@ def test_the_queue_follows_from_the_name(task: str, queue: str) -> None:
 
 
 def own_tasks() -> list[str]:
-    return [name for name in app.tasks if not name.startswith("celery.")]
+    return [name for name, task in app.tasks.items() if task.__module__.startswith("workers.")]
 
 
 def test_every_task_has_a_family_with_a_queue() -> None:
