@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from workers import queues
+from workers.stay import MARK, Stay
 
 KEY: Final = "tradingsite:bell:exits"
 CHANNEL: Final = "tradingsite:events"
@@ -32,6 +33,15 @@ PATIENCE: Final = 1.0  # seconds for one exchange with Redis
 PAUSE: Final = 1.0  # seconds without an attempt after a failure
 LOG_EVERY: Final = 60.0
 TRANSPORT: Final = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE, "health_check_interval": 0}
+# Says whether a task is to be sent. A ring in flight is enough for all; a worker that stays is called instead, but not
+# ahead of the rows: it would be there before them.
+_RING: Final = """
+local stays = redis.call('get', KEYS[2])
+if stays and ARGV[2] == 'ahead' then return 0 end
+if not redis.call('set', KEYS[1], '1', 'NX', 'PX', ARGV[1]) then return 0 end
+if stays and ARGV[2] == 'now' and redis.call('publish', stays, '') > 0 then return 0 end
+return 1
+"""
 BROKEN: Final = (RedisError, AMQPError, OperationalError, OSError)
 
 logger = logging.getLogger(__name__)
@@ -81,6 +91,8 @@ class Bell:
             # A connection that a restarted server has closed is worth one more try; a silent server is not.
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
+        self._asks = self._redis.register_script(_RING)
+        self._stay = Stay(self._redis, KEY)
         self._producer: Producer | None = None
         self._connection: Connection | None = None
         self._breaker = Breaker()
@@ -99,16 +111,28 @@ class Bell:
             finally:
                 self._ringing.release()
 
+    def ring_ahead(self) -> None:
+        """Have a worker on its way while the rows are being written; `ring` must follow. Never raises."""
+        self._breaker.attempt("ringing for a worker", lambda: self._ring("ahead"))
+
+    def ring_another(self) -> None:
+        """Let one more worker come, although one is there. Never raises."""
+        self._breaker.attempt("ringing for another worker", lambda: self._ring("another"))
+
     def answered(self) -> None:
         """Say that a worker has come: from now on a new ring goes out. Never raises."""
         self._breaker.attempt("answering the bell", lambda: self._redis.delete(KEY))
+
+    def stay(self, look: Callable[[], object]) -> None:
+        """Stay by the bell for a moment and look whenever it rings. Raises only what `look` raises."""
+        self._breaker.attempt("staying by the bell", lambda: self._stay.stay(look))
 
     def announce(self) -> None:
         """Tell the gateways that the journal has something new. Never raises."""
         self._breaker.attempt("announcing an event", lambda: self._redis.publish(CHANNEL, b""))
 
-    def _ring(self) -> None:
-        if self._redis.set(KEY, b"1", nx=True, px=IN_FLIGHT_MS):
+    def _ring(self, when: str = "now") -> None:
+        if self._asks(keys=[KEY, MARK], args=[IN_FLIGHT_MS, when]):
             self._publish()
 
     def _publish(self) -> None:
@@ -170,9 +194,24 @@ def ring() -> None:
     _bell().ring()
 
 
+def ring_ahead() -> None:
+    """Have a worker on its way while the rows are being written; `ring` must follow. Never raises."""
+    _bell().ring_ahead()
+
+
+def ring_another() -> None:
+    """Let one more worker come, although one is there. Never raises."""
+    _bell().ring_another()
+
+
 def answered() -> None:
     """Say that a worker has come for the exits. Never raises."""
     _bell().answered()
+
+
+def stay(look: Callable[[], object]) -> None:
+    """Stay by the bell for a moment and look whenever it rings. Raises only what `look` raises."""
+    _bell().stay(look)
 
 
 def announce() -> None:

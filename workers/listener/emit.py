@@ -1,6 +1,6 @@
 """Crossings on their way out: durable in the table first, then one ring of the bell.
 
-A first ring goes out while the rows are being written, so that a worker is on its way when they are there. That loses
+A ring ahead goes out while the rows are being written, so that a worker is on its way when they are there. That loses
 nothing: a worker answers the bell before it looks, so if it came too early, the ring after the rows is a new one.
 """
 
@@ -23,13 +23,20 @@ _RETRY = 0.05  # seconds after a database error
 class _Ringer:
     """Rings from a thread of its own: Redis may be slow or away, and no crossing may wait for it."""
 
-    def __init__(self, ring: Callable[[], None]) -> None:
+    def __init__(self, ring: Callable[[], None], ring_ahead: Callable[[], None]) -> None:
         self._ring = ring
+        self._ring_ahead = ring_ahead
+        self._written = threading.Event()
         self._wanted = threading.Event()
         self._stopping = threading.Event()
 
+    def ring_ahead(self) -> None:
+        """Have it rung for rows that are being written."""
+        self._wanted.set()
+
     def ring(self) -> None:
-        """Have it rung soon; wishes made meanwhile become one."""
+        """Have it rung soon for rows that are there; wishes made meanwhile become one."""
+        self._written.set()
         self._wanted.set()
 
     def run(self) -> None:
@@ -37,21 +44,27 @@ class _Ringer:
         while not self._stopping.is_set():
             self._wanted.wait()
             self._wanted.clear()
-            self._ring()
+            if self._written.is_set():
+                self._written.clear()
+                self._ring()
+            else:
+                self._ring_ahead()
 
     def stop(self) -> None:
         """Ring a last time and stop; a ring too many does no harm."""
         self._stopping.set()
-        self._wanted.set()
+        self.ring()
 
 
 class Emitter:
     """Keeps crossings until they are rows. A standby keeps them too, and writes them when it takes over."""
 
-    def __init__(self, leadership: Leadership, ring: Callable[[], None]) -> None:
+    def __init__(
+        self, leadership: Leadership, ring: Callable[[], None], ring_ahead: Callable[[], None] | None = None
+    ) -> None:
         self.written = 0
         self._leadership = leadership
-        self._ringer = _Ringer(ring)
+        self._ringer = _Ringer(ring, ring_ahead or ring)
         self._pending: dict[int, Crossing] = {}
         self._doubtful: set[int] = set()
         self._lock = threading.Lock()
@@ -114,7 +127,7 @@ class Emitter:
     def _flush(self) -> None:
         with self._lock:
             batch, mark = list(self._pending.values()), self._taken
-        self._ringer.ring()
+        self._ringer.ring_ahead()
         try:
             written = exits.record_crossings(batch, fence=self._leadership.fence, source="listener")
         except exits.Fenced as error:

@@ -54,13 +54,17 @@ class Periodic:
 
 
 class QuoteFlusher:
-    """Writes the latest quotes and watermarks in one transaction, under the leader's epoch."""
+    """Writes the latest quotes and watermarks in one transaction, under the leader's epoch.
 
-    def __init__(self, watcher: Watcher, emitter: Emitter, leadership: Leadership) -> None:
+    With a shard it writes of that shard's instruments only: one that was moved away is another listener's at once.
+    """
+
+    def __init__(self, watcher: Watcher, emitter: Emitter, leadership: Leadership, shard: int | None = None) -> None:
         self.fresh: list[dict[str, Any]] = []  # for the screens, taken by `Screens`
         self._watcher = watcher
         self._emitter = emitter
         self._leadership = leadership
+        self._shard = shard
         self._written: dict[str, Tick] = {}
         self._epoch = 0
         self._peaks: dict[int, float] = {}
@@ -81,9 +85,9 @@ class QuoteFlusher:
                 self._leadership.lost()
                 return
             rows = [_row(tape, tick, before) for tape, tick, before in news]
-            quotes.write(rows, epoch=epoch)
+            quotes.write(rows, epoch=epoch, shard=self._shard)
             quotes.heard(self._heard({tape.instrument_id for tape, _, _ in news}))
-            watermarks.write(self._peaks, self._rides)
+            watermarks.write(self._peaks, self._rides, shard=self._shard)
         self._epoch = epoch
         self._peaks, self._rides = {}, {}
         self._written.update({tape.symbol: tick for tape, tick, _ in news})
@@ -143,10 +147,14 @@ class Recorder:
         """
         if not self._leadership.leads.is_set():
             self._seen.clear()
+            self._watcher.given_up.clear()
             return
-        batches = [(tape, self._fresh(tape)) for tape in list(self._watcher.tapes.values())]
+        given_up = list(self._watcher.given_up)
+        batches = [(tape, self._fresh(tape)) for tape in [*given_up, *self._watcher.tapes.values()]]
         self._write(batches)
         self._seen.update({tape.symbol: fresh[-1] for tape, fresh in batches if fresh})
+        for tape in given_up:
+            self._watcher.given_up.remove(tape)
 
     def _fresh(self, tape: Tape) -> list[Tick]:
         before = self._seen.get(tape.symbol)

@@ -30,17 +30,18 @@ log = logging.getLogger(__name__)
 class Listener:
     """One listener of a shard: it evaluates always, and writes while it leads."""
 
-    def __init__(self, shard: int, ring: Callable[[], None]) -> None:
+    def __init__(self, shard: int, ring: Callable[[], None], ring_ahead: Callable[[], None] | None = None) -> None:
         self.shard = shard
         self.role = f"listener:{shard}"
         self.started_at = datetime.now(UTC)
         self.leadership = Leadership(self.role)
-        self.emitter = Emitter(self.leadership, ring)
+        self.emitter = Emitter(self.leadership, ring, ring_ahead)
         self.watcher = Watcher(self.emitter.put)
         self.sources = Sources(self.watcher, self._start_source)
         self.levels = Levels(shard, self.watcher, self.emitter)
-        self.flusher = QuoteFlusher(self.watcher, self.emitter, self.leadership)
+        self.flusher = QuoteFlusher(self.watcher, self.emitter, self.leadership, shard)
         self.recorder = Recorder(self.watcher, self.leadership, store.connect(settings.MARKET_DATABASE_URL))
+        self._loaded: set[int] = set()  # the instruments whose levels were read
         self._threads: list[threading.Thread] = []
         self._stops: list[Callable[[], None]] = []
         self._broken: list[str] = []
@@ -54,6 +55,7 @@ class Listener:
             self.watcher.follow(row.symbol, row.instrument_id)
         with _nothing_collected():
             watched = self.levels.start()
+        self._loaded = {row.instrument_id for row in rows}
         log.info("%s watches %d legs of %d instruments", self.role, watched, len(rows))
         self._start_threads()
         self.sources.follow(rows)
@@ -170,10 +172,15 @@ class Listener:
                 feed_rows.write_status(f"{name}:{self.shard}", source.status, facts, now=now)
 
     def _instruments(self) -> None:
-        """Follow instruments that were added or enabled, without a restart."""
-        fresh = self.sources.follow(watches.instruments(self.shard))
-        if fresh:
+        """Follow instruments that were added, enabled or moved here, without a restart: their levels before prices."""
+        rows = watches.instruments(self.shard)
+        for row in rows:
+            self.watcher.follow(row.symbol, row.instrument_id)
+        wanted = {row.instrument_id for row in rows}
+        if fresh := wanted - self._loaded:
             self.levels.reload(fresh)
+        self._loaded = wanted
+        self.sources.follow(rows)
 
 
 @contextlib.contextmanager

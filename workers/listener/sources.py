@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -42,7 +42,7 @@ class Source:
         self._watcher = watcher
         self._board = board
 
-    def open(self, known: dict[str, int]) -> None:
+    def open(self, known: Mapping[str, int]) -> None:
         """Make the feed and its refiller; the trades after the known ones are asked for. Raises PluginError."""
         config = config_for(FEEDS, self.name, _settings(), products=tuple(self.tapes), known_trade_ids=known)
         self.feed = feed = FEEDS.get(plugin_of(self.name))(config, self)
@@ -51,9 +51,7 @@ class Source:
         else:
             self.refiller = TimeRefiller(feed.rest(), self, last_price=feed.last_price)
         self.refiller.start()
-        for symbol, tape in self.tapes.items():
-            feed.set_jump_band(symbol, tape.jump_band)
-            tape.numbered = feed.numbering is Numbering.CONSECUTIVE and not tape.has_two
+        self._set_up(feed)
 
     def adopt(self, tapes: Iterable[Tape]) -> None:
         """Be the one source of these tapes, under their own names: for a feed that somebody else runs."""
@@ -76,19 +74,20 @@ class Source:
         if self.feed is not None:
             self.feed.stop()
 
-    def follow(self, wanted: dict[str, Tape]) -> list[Tape]:
-        """Follow exactly these products from now on; return the tapes that are new here."""
-        fresh = [tape for symbol, tape in wanted.items() if symbol not in self.tapes]
-        for tape in wanted.values():
-            tape.numbered = tape.numbered and not tape.has_two
+    def follow(self, wanted: Mapping[str, Tape], known: Mapping[str, int]) -> None:
+        """Follow exactly these products from now on, the new ones from the trades known of them."""
         gone = [symbol for symbol in self.tapes if symbol not in wanted]
         self.tapes = dict(wanted)
         if self.feed is not None:
+            self.feed.know(known)
             self.feed.add_products(symbol for symbol in wanted if symbol not in self.feed.products())
             self.feed.remove_products(gone)
-            for symbol, tape in wanted.items():
-                self.feed.set_jump_band(symbol, tape.jump_band)
-        return fresh
+            self._set_up(self.feed)
+
+    def _set_up(self, feed: Feed) -> None:
+        for symbol, tape in self.tapes.items():
+            feed.set_jump_band(symbol, tape.jump_band)
+            tape.numbered = feed.numbering is Numbering.CONSECUTIVE and not tape.has_two
 
     def mind_silence(self) -> None:
         """Ask by REST for prices while the socket is silent: a stop must not wait for a reconnect."""
@@ -194,18 +193,15 @@ class Sources:
         self._start = start
         self._board = Switchboard()
 
-    def follow(self, rows: Iterable[Followed]) -> set[int]:
-        """Follow exactly these instruments; return the ids of those that are new to this listener."""
+    def follow(self, rows: Iterable[Followed]) -> None:
+        """Follow exactly these instruments."""
         rows = list(rows)
         wishes = [wish for row in rows for wish in self._wishes(row)]
         pairs = [Pair(instrument=row.symbol, primary=row.feed, fallback=row.fallback) for row in rows if row.fallback]
         self._board.follow(pairs, time.monotonic())
         self._watcher.keep_only({row.symbol for row in rows})
-        fresh: set[int] = set()
         for name in {wish.feed for wish in wishes} | set(self.by_name):
-            mine = [wish for wish in wishes if wish.feed == name]
-            fresh |= {tape.instrument_id for tape in self._source(name, mine)}
-        return fresh
+            self._source(name, [wish for wish in wishes if wish.feed == name])
 
     def judge(self, now: datetime) -> list[Switched]:
         """Let every instrument with two sources count on the one that lives; return what changed."""
@@ -255,24 +251,25 @@ class Sources:
             symbol = row.fallback_symbol or row.symbol
             yield _Wish(feed=row.fallback, symbol=symbol, tape=tape, known=row.known(row.fallback))
 
-    def _source(self, name: str, wishes: Sequence[_Wish]) -> list[Tape]:
+    def _source(self, name: str, wishes: Sequence[_Wish]) -> None:
         wanted = {wish.symbol: wish.tape for wish in wishes}
+        known = {wish.symbol: wish.known for wish in wishes if wish.known}
         source = self.by_name.get(name)
         if source is not None:
-            return source.follow(wanted)
+            source.follow(wanted, known)
+            return
         if name in self.broken:
-            return []
+            return
         source = Source(name, self._watcher, self._board)
-        fresh = source.follow(wanted)
+        source.follow(wanted, known)
         try:
-            source.open({wish.symbol: wish.known for wish in wishes if wish.known})
+            source.open(known)
         except PluginError as error:
             self.broken[name] = str(error)
             log.error("the feed %s cannot be used: %s", name, error)  # noqa: TRY400  # a setting, not a bug
-            return fresh
+            return
         self.by_name[name] = source
         self._start(source)
-        return fresh
 
 
 def _settings() -> dict[str, str]:

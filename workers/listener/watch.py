@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from apps.domain.book import Book, Fired, Watch
@@ -21,6 +22,7 @@ class Watcher:
     def __init__(self, emit: Callable[[Sequence[Crossing]], None]) -> None:
         self.tapes: dict[str, Tape] = {}
         self.by_id: dict[int, Tape] = {}
+        self.given_up: deque[Tape] = deque(maxlen=100)  # their last ticks may not be stored yet
         self.ticks = 0
         self.lost_trades = 0
         self.blind_seconds = 0.0
@@ -82,6 +84,7 @@ class Watcher:
         for tape in [tape for tape in self.tapes.values() if tape.symbol not in symbols]:
             self.tapes = {symbol: kept for symbol, kept in self.tapes.items() if kept is not tape}
             self.by_id = {key: kept for key, kept in self.by_id.items() if kept is not tape}
+            self.given_up.append(tape)
 
     def load(self, watches: Iterable[tuple[int, Watch]], resting: Iterable[Resting] = ()) -> int:
         """Fill the books at a start; return how many legs are watched."""

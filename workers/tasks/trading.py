@@ -15,19 +15,27 @@ IDLE_ROUNDS: Final = 3  # batches that executed nothing: what is left waits for 
 
 @shared_task(name=queues.DRAIN_EXITS)
 def drain_exits(**_later: Any) -> None:
-    """Execute the exits that wait, in batches; ring again when there are more than one task should do."""
+    """Execute the exits that wait, in batches; after work, stay for what comes next."""
     bell.answered()  # before looking: whoever writes an exit after the last look rings anew
-    idle = 0
+    if _drain():
+        bell.stay(_drain)
+
+
+def _drain() -> bool:
+    """Execute what waits and say whether there was any; ring again when there is more than one task should do."""
+    idle = worked = 0
     for number in range(ROUNDS):
         drained = exits.drain(worker=identity.of_this_process(), limit=settings.EXIT_BATCH)
         if drained.more and number == 0:
-            bell.ring()  # a burst: one process more helps, if one is free
+            bell.ring_another()  # a burst: one process more helps, if one is free
         if drained.done:
             bell.announce()
-        idle += not (drained.done or drained.superseded)
+        done = bool(drained.done or drained.superseded)
+        worked, idle = worked + done, idle + (not done)
         if not drained.more or idle >= IDLE_ROUNDS:
-            return
-    bell.ring()
+            return bool(worked)
+    bell.ring_another()
+    return True
 
 
 @shared_task(name="trading.carry_forward")

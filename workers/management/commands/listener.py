@@ -26,7 +26,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Listen until a signal."""
         sys.setswitchinterval(SWITCH_INTERVAL)
-        listener = Listener(options["shard"], bell.ring)
+        listener = Listener(options["shard"], bell.ring, bell.ring_ahead)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: listener.stop())
         status = listener.run()
