@@ -73,10 +73,11 @@ def test_it_leaves_when_it_is_quiet_and_then_a_task_is_sent(door: Door, broker: 
     assert broker.llen(EXITS) == 1
 
 
-def test_it_leaves_after_a_while_although_it_rings_all_the_time(door: Door) -> None:
+def test_it_leaves_after_a_while_although_it_rings_all_the_time(door: Door, broker: "redis.Redis") -> None:
     begun = time.monotonic()
     thread = threading.Thread(target=door.worker.stay, args=(door.look,))
     thread.start()
+    eventually(lambda: broker.exists(stay.MARK), 2)
     while thread.is_alive():
         assert time.monotonic() - begun < stay.AT_MOST + 2
         door.arrive(door.looks)

@@ -4,10 +4,11 @@ from typing import Any, Final
 
 from celery import shared_task
 from django.conf import settings
+from django.db import Error
 
 from apps.trading import books
 from apps.trading.services import exits
-from workers import bell, identity, queues
+from workers import bell, identity, lifecycle, queues
 
 ROUNDS: Final = 50  # batches of one task, so that it ends well before its time limit
 IDLE_ROUNDS: Final = 3  # batches that executed nothing: what is left waits for a quote, and the sweeper looks again
@@ -17,8 +18,18 @@ IDLE_ROUNDS: Final = 3  # batches that executed nothing: what is left waits for 
 def drain_exits(**_later: Any) -> None:
     """Execute the exits that wait, in batches; after work, stay for what comes next."""
     bell.answered()  # before looking: whoever writes an exit after the last look rings anew
-    if _drain():
-        bell.stay(_drain)
+    if not _drain():
+        return
+    try:
+        bell.stay(_drain_again)
+    except Error:
+        bell.ring_another()  # the call was answered in vain; a task that begins anew has a connection that works
+        raise
+
+
+def _drain_again() -> None:
+    lifecycle.mind_connections()  # what Celery has done before a task
+    _drain()
 
 
 def _drain() -> bool:
