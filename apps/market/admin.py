@@ -1,6 +1,7 @@
 """The admin's section Market: instruments are edited; quotes and the state of the feeds are only looked at."""
 
-from datetime import datetime
+import os
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -17,17 +18,23 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from apps.access.desk import cells, pages
 from apps.access.desk.rows import Page, ReadOnlyPage
 from apps.domain import numbers
+from apps.journal import pulses
 from apps.journal import services as journal
-from apps.market import cache, charting, quality_admin, selectors  # noqa: F401 - quality_admin registers its pages
+from apps.market import cache, calendar_admin, charting, quality_admin, selectors  # noqa: F401 - two register their pages
 from apps.market.cache.rows import INSTRUMENTS
-from apps.market.feeds import FEEDS
+from apps.market.feeds import FEEDS, configuring
 from apps.market.models import FeedStatus, Instrument, Quote
 
 
 class InstrumentForm(forms.ModelForm):  # type: ignore[type-arg] # not generic while it runs
     """An instrument's rules, checked against one another."""
 
-    feed = forms.ChoiceField(widget=UnfoldAdminSelectWidget, help_text="The feed plug-in its prices come from.")
+    feed = forms.ChoiceField(widget=UnfoldAdminSelectWidget, help_text="The feed its prices come from.")
+    fallback_feed = forms.ChoiceField(
+        widget=UnfoldAdminSelectWidget,
+        required=False,
+        help_text="The feed they come from while the first is silent for more than ten seconds.",
+    )
 
     class Meta:
         model = Instrument
@@ -35,26 +42,40 @@ class InstrumentForm(forms.ModelForm):  # type: ignore[type-arg] # not generic w
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "feed" in self.fields:
-            self.fields["feed"].choices = [(name, name) for name in FEEDS.names()]  # type: ignore[attr-defined]  # a choice field
+        names = configuring.names(FEEDS.names(), os.environ)
+        for name, none in (("feed", ()), ("fallback_feed", (("", "none"),))):
+            if name in self.fields:
+                kept = [own for own in [getattr(self.instance, name)] if own and own not in names]
+                self.fields[name].choices = [*none, *((each, each) for each in [*names, *kept])]  # type: ignore[attr-defined]  # a choice field
 
     def clean_shard(self) -> int:
         """A shard without a listener would leave the instrument's stops unwatched."""
         shard: int = self.cleaned_data["shard"]
-        if shard >= settings.LISTENER_SHARDS:
+        if shard >= settings.LISTENER_SHARDS and not _listens(shard):
             most = settings.LISTENER_SHARDS - 1
-            raise ValidationError(f"{shard} has no listener; use 0 to {most}, or raise LISTENER_SHARDS.")
+            raise ValidationError(
+                f"{shard} has no listener; use 0 to {most}, or start 'manage.py listener --shard {shard}'."
+            )
         return shard
 
     def clean(self) -> dict[str, Any]:
-        """Quantities must lie on the grid of lots, and the least one below the most."""
+        """Quantities must lie on the grid of lots, the least one below the most; no feed replaces itself."""
         given = super().clean() or {}
         lot, least, most = (given.get(name) for name in ("lot_size", "min_quantity", "max_quantity"))
         if lot and least and not numbers.on_grid(least, lot):
             self.add_error("min_quantity", f"must be a multiple of the lot size {numbers.plain(lot)}.")
         if least and most and most < least:
             self.add_error("max_quantity", f"must be at least the smallest quantity {numbers.plain(least)}.")
+        if given.get("fallback_feed") and given["fallback_feed"] == given.get("feed"):
+            self.add_error("fallback_feed", "must be another feed than the first.")
+        if given.get("fallback_symbol") and not given.get("fallback_feed"):
+            self.add_error("fallback_symbol", "names a product of a second feed: choose one, or leave this empty.")
         return given
+
+
+def _listens(shard: int) -> bool:
+    name = f"listener:{shard}"
+    return any(pulse.name == name for pulse in pulses.alive(name, now=pages.now(), within=timedelta(seconds=10)))
 
 
 @cells.computed("price")
@@ -70,6 +91,15 @@ def freshness(row: Instrument) -> str:
     if not row.enabled:
         return cells.tag("off", "idle")
     return _fresh(quote, pages.now()) if quote else cells.tag("none yet", "warn")
+
+
+@cells.computed("feed")
+def source(row: Instrument) -> str:
+    """Name the feed that prices come from now, and which one it stands in for."""
+    quote = getattr(row, "quote", None)
+    if quote is None or quote.feed in ("", row.feed):
+        return row.feed
+    return cells.tag(f"{quote.feed} for {row.feed}", "warn")
 
 
 @cells.computed("chart")
@@ -102,7 +132,7 @@ class InstrumentAdmin(Page):
         cells.number("lot_size"),
         cells.rate("jump_band"),
         "calendar",
-        "feed",
+        source,
         "shard",
         "enabled",
     )
@@ -113,7 +143,7 @@ class InstrumentAdmin(Page):
     fieldsets = (
         (None, {"fields": ("symbol", "base_currency", "quote_currency", "enabled")}),
         ("Grid", {"fields": ("tick_size", "lot_size", "min_quantity", "max_quantity")}),
-        ("Prices", {"fields": ("feed", "shard", "calendar", "jump_band")}),
+        ("Prices", {"fields": ("feed", "fallback_feed", "fallback_symbol", "shard", "calendar", "jump_band")}),
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Instrument | None = None) -> tuple[str, ...]:
@@ -160,6 +190,7 @@ class QuoteAdmin(ReadOnlyPage):
         cells.number("price"),
         cells.number("bid"),
         cells.number("ask"),
+        "feed",
         quote_state,
         cells.instant("at"),
         cells.instant("heard_at", "last heard"),

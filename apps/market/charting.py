@@ -19,11 +19,13 @@ def page(instrument: Instrument, asked: str, now: datetime) -> dict[str, Any]:
     """Return what the page shows; a length of candles that it does not offer gives the first."""
     timeframe = next((frame for frame in TIMEFRAMES if frame == asked), TIMEFRAMES[0])
     quote = Quote.objects.filter(pk=instrument.pk).first()
+    source = (quote and quote.feed) or instrument.feed
     return {
         "instrument": instrument,
         "quote": quote,
         "spread": _spread(quote),
-        "feed": FeedStatus.objects.filter(name=f"{instrument.feed}:{instrument.shard}").first(),
+        "source": source,
+        "feed": FeedStatus.objects.filter(name=f"{source}:{instrument.shard}").first(),
         "hours": _hours(instrument, now),
         "timeframes": TIMEFRAMES,
         "timeframe": timeframe,

@@ -77,7 +77,7 @@ class Site:
         self.prepared = first_run.prepare(rest_url=self._venue()["COINBASE_REST_URL"], now=datetime.now(UTC))
         call_command("timetable", verbosity=0, stdout=_Nowhere())
         self._supervisor.start(*(child for child in children if child not in early))
-        self._claim.announce(self.doors.site)
+        self._claim.announce(self.doors.site, f"127.0.0.1:{self.doors.simulator}" if settings.SIMULATE else "")
 
     def __exit__(self, *_: object) -> None:
         self._supervisor.__exit__(None, None, None)

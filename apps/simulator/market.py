@@ -67,13 +67,14 @@ class Walk:
         ticks = bid + spread if buy else bid
         price = ticks / self._scale
         size = max(self._lot, self._notional[i] / price)
+        size_text = self._size_format % size
         bid_text = self._price_format % (bid / self._scale)
         ask_text = self._price_format % ((bid + spread) / self._scale)
         return (
             price,
             trim(ask_text if buy else bid_text),
-            size,
-            trim(self._size_format % size),
+            float(size_text),  # as it is told: candles add up what their trades say
+            trim(size_text),
             "buy" if buy else "sell",
             bid_text,
             "%.8f" % (size * self._depth[i]),

@@ -30,7 +30,7 @@ GROUP BY l.instrument_id, l.rises
 _CHUNK = 20_000
 _FOLLOW = """
 SELECT i.id, i.symbol, i.feed, i.fallback_feed, i.fallback_symbol, coalesce(q.trade_id, 0), coalesce(q.feed, ''),
-    i.jump_band::float8
+    i.jump_band::float8, coalesce((extract(epoch FROM q.heard_at) * 1000000)::bigint * 1000, 0)
 FROM market_instrument i LEFT JOIN market_quote q ON q.instrument_id = i.id
 WHERE i.shard = %s AND (i.enabled OR EXISTS (
     SELECT 1 FROM trading_exitleg l WHERE l.instrument_id = i.id AND l.status = 'live'))
@@ -48,9 +48,11 @@ SELECT newest.id, ARRAY(
     WHERE NOT EXISTS (SELECT 1 FROM trading_levelchange c WHERE c.id = n)
 ) FROM newest, settled
 """
+# The shard of now, not of when the change was written: the instrument may have been moved in between.
 _CHANGED = """
-SELECT id, position_id, shard FROM trading_levelchange
-WHERE id > %s OR id = ANY(%s::bigint[]) ORDER BY id LIMIT %s
+SELECT c.id, c.position_id, i.shard FROM trading_levelchange c
+JOIN trading_position p ON p.id = c.position_id JOIN market_instrument i ON i.id = p.instrument_id
+WHERE c.id > %s OR c.id = ANY(%s::bigint[]) ORDER BY c.id LIMIT %s
 """
 _LEGS = Statement(
     "legs_of_positions",
@@ -84,10 +86,15 @@ class Followed(NamedTuple):
     trade_id: int
     trade_feed: str
     jump_band: float  # as a rate: how wide a single step may be without confirmation
+    heard_ns: int = 0  # when that feed last said anything about it, in nanoseconds since 1970; 0 for never
 
     def known(self, feed: str) -> int:
         """Return the last trade id kept from a feed, 0 for none."""
         return self.trade_id if feed == self.trade_feed else 0
+
+    def heard(self, feed: str) -> int:
+        """Return when a feed was last heard by whoever wrote its prices, 0 for never."""
+        return self.heard_ns if feed == self.trade_feed else 0
 
 
 class Changed(NamedTuple):

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 
 from apps.journal import pulses
 from apps.journal.models import Lease, Pulse
+from apps.market.models import Instrument
 from apps.web import callers, redis
 
 LEASE_WITHIN = timedelta(seconds=5)
@@ -59,7 +60,7 @@ def checks(now: datetime) -> list[Check]:
         "clock": lambda: _clock(now),
         "redis": _redis,
         "celery": _celery,
-        **{f"listener:{shard}": _lease(shard, now) for shard in range(settings.LISTENER_SHARDS)},
+        **{f"listener:{shard}": _lease(shard, now) for shard in _shards()},
         "sweeper": lambda: _alive("sweeper", now, SWEEPER_WITHIN),
         "worker:exits": lambda: _alive("worker:", now, WORKER_WITHIN, _takes_exits),
     }
@@ -120,6 +121,15 @@ def _celery() -> str:
     if set(settings.CELERY_ACCEPT_CONTENT) != {"json"}:
         raise Failing(f"accepts {', '.join(settings.CELERY_ACCEPT_CONTENT)}: let it accept json only")
     return "accepts JSON only"
+
+
+def _shards() -> list[int]:
+    """Return the shards of this site and every other one that has instruments: their stops are to be watched, too."""
+    try:
+        used = set(Instrument.objects.filter(enabled=True).values_list("shard", flat=True))
+    except DatabaseError:  # no tables yet: the migrations are red
+        used = set()
+    return sorted({*range(settings.LISTENER_SHARDS), *used})
 
 
 def _lease(shard: int, now: datetime) -> Callable[[], str]:

@@ -41,7 +41,7 @@ class Parts:
         self.emitter = Emitter(self.leadership, ring)
         self.watcher = Watcher(self.emitter.put)
         self.levels = Levels(0, self.watcher, self.emitter)
-        self.flusher = QuoteFlusher(self.watcher, self.emitter, self.leadership)
+        self.flusher = QuoteFlusher(self.watcher, self.emitter, self.leadership, 0)
         for instrument in instruments:
             self.watcher.follow(instrument.symbol, instrument.pk)
 

@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -321,10 +320,6 @@ def staged(name: str) -> Iterator[Stage]:
         yield stage
     finally:
         stage.close()
-
-
-def is_installed(name: str) -> bool:
-    return name != "ccxt" or find_spec("ccxt") is not None
 
 
 def texts(sink: Recorder, symbol: str) -> Sequence[str]:

@@ -11,12 +11,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from pytest_django import Settings
+from sqlalchemy import text
 
 from apps.domain.spans import Span
 from apps.market import store
 from apps.market.models import Coverage, Instrument
 from apps.market.services import coverage, history
-from apps.market.store import Timeframe
+from apps.market.store import Timeframe, schema
+from apps.market.store import candles as store_candles
+from apps.market.store.timeframes import floor
 from apps.simulator.exchange import SimExchange
 from tests import factories
 from tests.market.history import at, minutes_stored
@@ -78,6 +81,41 @@ def test_several_instruments_and_all_of_them(market: store.Store, coin: Instrume
     factories.make_instrument("OFF-USD", price=None, enabled=False)
     assert [row["instrument"] for row in backfill("ETH-USD", "BTC-USD", "ETH-USD")] == ["ETH-USD", "BTC-USD"]
     assert [row["instrument"] for row in backfill("--all")] == ["BTC-USD", "ETH-USD"]
+
+
+@pytest.mark.parametrize("timeframe", [Timeframe.FIVE_MINUTES, Timeframe.QUARTER, Timeframe.HOUR, Timeframe.DAY])
+def test_the_longer_candles_are_made_of_what_was_fetched(
+    market: store.Store, coin: Instrument, exchange: SimExchange, timeframe: Timeframe
+) -> None:
+    backfill("BTC-USD", until="2026-11-10T17:00:00Z")
+    backfill("BTC-USD")
+    minutes = store_candles.rows(market, coin.pk, Timeframe.MINUTE, since=at(0))
+    wanted: dict[datetime, list[store_candles.CandleRow]] = {}
+    for row in minutes:
+        wanted.setdefault(floor(row.at, timeframe.width), []).append(row)
+    assert [row[1:7] for row in store_candles.rows(market, coin.pk, timeframe, since=at(-720))] == [
+        (
+            start,
+            parts[0].open,
+            max(part.high for part in parts),
+            min(part.low for part in parts),
+            parts[-1].close,
+            sum(part.volume for part in parts),
+        )
+        for start, parts in sorted(wanted.items())
+    ]
+
+
+def test_longer_candles_that_a_death_left_out_are_made_when_it_goes_on(
+    market: store.Store, coin: Instrument, exchange: SimExchange
+) -> None:
+    backfill("BTC-USD")
+    longer = store_candles.rows(market, coin.pk, Timeframe.HOUR, since=at(0))
+    with market.transaction() as raw:  # as if killed between the minutes and the hours
+        raw.execute(text(f"DELETE FROM {schema.CANDLES} WHERE timeframe = '1h'"))
+    Coverage.objects.all().delete()
+    backfill("BTC-USD")
+    assert store_candles.rows(market, coin.pk, Timeframe.HOUR, since=at(0)) == longer != []
 
 
 def test_other_lengths_of_candles_are_apart(market: store.Store, coin: Instrument, exchange: SimExchange) -> None:

@@ -229,6 +229,24 @@ def test_ticks_survive_a_file(market: store.Store, coin: Instrument, tmp_path: P
     assert interchange.import_ticks(tmp_path / name, coin, now=now).changed == 0
 
 
+def test_what_comes_in_by_file_makes_longer_candles_too(market: store.Store, coin: Instrument, tmp_path: Path) -> None:
+    lines = "".join(
+        f"{at(minute).isoformat()},{minute + 1},{minute + 2},{minute + 1},{minute + 1},1\n" for minute in range(60)
+    )
+    take(told(tmp_path / "in.csv", HEADER + lines), coin)
+    (hour,) = stored(market, coin, Timeframe.HOUR)
+    assert (hour.at, hour.open, hour.high, hour.low, hour.close, hour.volume) == (NOON, 1, 61, 1, 60, 60)
+    assert [row.open for row in stored(market, coin, Timeframe.QUARTER)] == [1, 16, 31, 46]
+
+
+def test_ticks_that_come_in_by_file_make_candles(market: store.Store, coin: Instrument, tmp_path: Path) -> None:
+    lines = "".join(f"{at(minute).isoformat()},{minute + 1},{minute + 5},1\n" for minute in range(20))
+    path = told(tmp_path / "in.csv", "time,trade_id,price,size\n" + lines)
+    interchange.import_ticks(path, coin, now=at(60))
+    assert [row.close for row in stored(market, coin)] == [minute + 5 for minute in range(20)]
+    assert [row.open for row in stored(market, coin, Timeframe.QUARTER)] == [5, 20]
+
+
 def test_ticks_that_would_be_dropped_at_once_are_refused(
     market: store.Store, coin: Instrument, tmp_path: Path, settings: Settings
 ) -> None:

@@ -11,9 +11,7 @@ from apps.market.feeds.base import FeedConfig, VenueRest
 from apps.market.feeds.rest import FeedUnavailable
 from tests.market.answering import Answer, RestVenue, answering, good
 from tests.market.following import QUICK, Recorder
-from tests.market.stages import is_installed, listed
-
-pytestmark = pytest.mark.skipif(not is_installed("ccxt"), reason="ccxt is an extra and is not installed")
+from tests.market.stages import listed
 
 SINCE = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

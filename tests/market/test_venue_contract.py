@@ -12,26 +12,20 @@ from apps.market.feeds.base import FeedConfig, FeedStatus, Numbering
 from apps.market.feeds.rest import FeedUnavailable
 from tests.market.dialects import Print
 from tests.market.following import Recorder, fates, wait_for
-from tests.market.stages import GARBAGE, Stage, is_installed, stage_of, staged, texts
-
-WITHOUT_CCXT = pytest.mark.skipif(not is_installed("ccxt"), reason="ccxt is an extra and is not installed")
-
-
-def named(names: list[str]) -> list[object]:
-    return [pytest.param(name, marks=WITHOUT_CCXT) if name == "ccxt" else name for name in names]
+from tests.market.stages import GARBAGE, Stage, stage_of, staged, texts
 
 
 def connected() -> list[str]:
     return [name for name in FEEDS.names() if name != "file"]
 
 
-@pytest.fixture(params=named(FEEDS.names()))
+@pytest.fixture(params=FEEDS.names())
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     with staged(request.param) as found:
         yield found
 
 
-@pytest.fixture(params=named(connected()))
+@pytest.fixture(params=connected())
 def venue(request: pytest.FixtureRequest) -> Iterator[Stage]:
     with staged(request.param) as found:
         yield found
@@ -216,7 +210,7 @@ def test_products_come_and_go_while_it_runs(venue: Stage) -> None:
         assert feed.counters.sessions == 1
 
 
-@pytest.mark.parametrize("name", named(FEEDS.names()))
+@pytest.mark.parametrize("name", FEEDS.names())
 def test_a_feed_ends_at_once_even_where_nobody_answers(name: str) -> None:
     sink, stage = Recorder(), stage_of(name)
     given = {"ws_url": "ws://127.0.0.1:1", **stage.config(), "rest_url": "http://127.0.0.1:1"}

@@ -28,7 +28,7 @@ from apps.market.feeds.time_gate import TimeGate
 from tests.market.answering import answering
 from tests.market.dialects import Print
 from tests.market.following import QUICK, Recorder, following, wait_for
-from tests.market.stages import File, Rest, is_installed
+from tests.market.stages import File, Rest
 from tests.market.venue import iso, ticker
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine is shared
@@ -273,7 +273,6 @@ def test_without_ccxt_its_feed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatc
         FEEDS.get("ccxt")(rest_config("", exchange="kraken"), Recorder())
 
 
-@pytest.mark.skipif(not is_installed("ccxt"), reason="ccxt is an extra and is not installed")
 def test_an_exchange_that_ccxt_does_not_know_is_named() -> None:
     with pytest.raises(PluginError, match="nowhere"):
         FEEDS.get("ccxt")(rest_config("", exchange="nowhere"), Recorder())

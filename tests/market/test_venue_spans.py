@@ -86,6 +86,19 @@ def test_a_span_that_does_not_come_is_asked_for_again_and_then_listed() -> None:
     assert "500" in found.lost[0][3]
 
 
+def test_of_a_span_of_days_the_last_hour_is_fetched_and_the_rest_is_listed() -> None:
+    until = time.time_ns() // NS * NS
+    since, hour = until - 3 * 86_400 * NS, until - 3600 * NS
+    with (
+        answering(lambda path, query, _: good({"trades": [], "next_page_token": None})) as venue,
+        refilling(alpaca(venue.url)) as (refiller, found),
+    ):
+        refiller.blind("AAPL", since, until)
+        wait_for(refiller.idle)
+    assert datetime.fromisoformat(venue.asked[0][1]["start"]).timestamp() == hour / NS - 5
+    assert found.lost == [("AAPL", since, hour, "more than 3600 s of trades")]
+
+
 def test_a_venue_without_trades_by_time_leaves_the_span_unseen() -> None:
     with refilling(BinanceRest("http://127.0.0.1:1", timings=FAST)) as (refiller, found):
         refiller.blind("A", 1, 2)

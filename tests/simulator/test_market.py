@@ -37,7 +37,8 @@ def test_prices_and_quotes_lie_on_the_grid_and_sizes_on_the_lot(product):
         for number in (text, bid, ask):
             assert Decimal(number) % Decimal(product.quote_increment) == 0
         assert Decimal(size_text) % Decimal(product.base_increment) == 0
-        assert Decimal(size_text) > 0 < size
+        assert Decimal(size_text) > 0
+        assert float(size_text) == size, "or a candle's volume is not the sum of its trades"
         assert Decimal(bid) < Decimal(ask)
         assert Decimal(text) == Decimal(ask if side == "buy" else bid) == Decimal(repr(price))
         assert 2 <= step <= 2000

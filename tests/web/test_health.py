@@ -112,6 +112,14 @@ def test_every_shard_needs_a_leader(running: None, settings: Settings) -> None:
     assert red() == {"listener:1"}
 
 
+def test_a_shard_that_has_instruments_needs_a_leader_whatever_is_set(running: None) -> None:
+    assert "listener:3" not in red()
+    Instrument.objects.update(shard=3)
+    assert "listener:3" in red()
+    Instrument.objects.update(enabled=False)
+    assert "listener:3" not in red()
+
+
 def test_a_migration_that_is_missing_is_named(running: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'trading' AND name = '0001_initial'")

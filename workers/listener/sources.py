@@ -1,15 +1,12 @@
 """Where a listener's prices come from: one feed per venue named by its instruments, and which of two counts."""
 
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-from django.conf import settings
 
 from apps.domain.plugins import PluginError
 from apps.domain.ticks import Tick
@@ -19,12 +16,14 @@ from apps.market.feeds.configuring import config_for, plugin_of
 from apps.market.feeds.refill import Refiller
 from apps.market.feeds.switch import Pair, Switchboard, Switched
 from apps.market.feeds.time_refill import TimeRefiller
+from apps.market.services.venues import feed_settings
 from apps.trading.watches import Followed
 from workers.listener.tape import Tape, from_ns
 from workers.listener.watch import Watcher
 
 log = logging.getLogger(__name__)
 
+_SHORT_NS = 5_000_000_000  # as long as a feed may be silent before it counts as stale
 _POLL_ALL_WHEN = frozenset({FeedStatus.STALE, FeedStatus.DOWN, FeedStatus.CONNECTING})
 
 
@@ -38,13 +37,14 @@ class Source:
         self.refusals: dict[str, str] = {}
         self.unknown: deque[tuple[int, datetime, datetime, str]] = deque(maxlen=10_000)
         self.feed: Feed | None = None
+        self._away: dict[str, int] = {}  # products that nobody listened to since an instant (ns), until they are heard
         self.refiller: Refiller | TimeRefiller | None = None
         self._watcher = watcher
         self._board = board
 
     def open(self, known: Mapping[str, int]) -> None:
         """Make the feed and its refiller; the trades after the known ones are asked for. Raises PluginError."""
-        config = config_for(FEEDS, self.name, _settings(), products=tuple(self.tapes), known_trade_ids=known)
+        config = config_for(FEEDS, self.name, feed_settings(), products=tuple(self.tapes), known_trade_ids=known)
         self.feed = feed = FEEDS.get(plugin_of(self.name))(config, self)
         if feed.numbering is Numbering.CONSECUTIVE:
             self.refiller = Refiller(feed.rest(), self, last_trade_id=feed.last_trade_id, last_price=feed.last_price)
@@ -74,9 +74,10 @@ class Source:
         if self.feed is not None:
             self.feed.stop()
 
-    def follow(self, wanted: Mapping[str, Tape], known: Mapping[str, int]) -> None:
-        """Follow exactly these products from now on, the new ones from the trades known of them."""
+    def follow(self, wanted: Mapping[str, Tape], known: Mapping[str, int], heard: Mapping[str, int]) -> None:
+        """Follow exactly these products from now on, the new ones from what is known of them: a trade, or a time."""
         gone = [symbol for symbol in self.tapes if symbol not in wanted]
+        self._away |= {symbol: heard_ns for symbol, heard_ns in heard.items() if symbol not in self.tapes}
         self.tapes = dict(wanted)
         if self.feed is not None:
             self.feed.know(known)
@@ -112,6 +113,8 @@ class Source:
         if tape.has_two:
             self._board.heard(tape.symbol, self.name, time.monotonic())
         if tape.source == self.name:
+            if self._away:
+                self._is_back(tick.symbol, tick.received_ns)
             self._watcher.take(tape, tick)
 
     def heard(self, symbol: str, received_ns: int) -> None:
@@ -122,7 +125,16 @@ class Source:
         if tape.has_two:
             self._board.heard(tape.symbol, self.name, time.monotonic())
         if tape.source == self.name:
+            if self._away:
+                self._is_back(symbol, received_ns)
             tape.heard_ns = received_ns
+
+    def _is_back(self, symbol: str, received_ns: int) -> None:
+        """Have the time fetched in which no listener heard a product that has no numbers to tell what was missed."""
+        since_ns, refiller = self._away.pop(symbol, 0), self.refiller
+        is_worth_it = isinstance(refiller, TimeRefiller) and (refiller.can_ask or received_ns - since_ns > _SHORT_NS)
+        if since_ns and is_worth_it:
+            self.blind(symbol, since_ns, received_ns)
 
     def gap(self, symbol: str, first_id: int, last_id: int) -> None:
         """Have the missing trades fetched; until they are here a restart begins with them."""
@@ -175,12 +187,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wish:
-    """A product of one feed and the tape its prices go to; `known` is the last trade id kept from there, or 0."""
+    """A product of one feed and the tape its prices go to; the last trade id kept from there and when, or 0."""
 
     feed: str
     symbol: str
     tape: Tape
     known: int
+    heard: int
 
 
 class Sources:
@@ -246,22 +259,24 @@ class Sources:
         tape.source = self._board.source_of(row.symbol) or row.feed
         tape.has_two = bool(row.fallback)
         tape.jump_band = row.jump_band
-        yield _Wish(feed=row.feed, symbol=row.symbol, tape=tape, known=row.known(row.feed))
+        yield _Wish(feed=row.feed, symbol=row.symbol, tape=tape, known=row.known(row.feed), heard=row.heard(row.feed))
         if row.fallback:
             symbol = row.fallback_symbol or row.symbol
-            yield _Wish(feed=row.fallback, symbol=symbol, tape=tape, known=row.known(row.fallback))
+            known, heard = row.known(row.fallback), row.heard(row.fallback)
+            yield _Wish(feed=row.fallback, symbol=symbol, tape=tape, known=known, heard=heard)
 
     def _source(self, name: str, wishes: Sequence[_Wish]) -> None:
         wanted = {wish.symbol: wish.tape for wish in wishes}
         known = {wish.symbol: wish.known for wish in wishes if wish.known}
+        heard = {wish.symbol: wish.heard for wish in wishes if wish.heard}
         source = self.by_name.get(name)
         if source is not None:
-            source.follow(wanted, known)
+            source.follow(wanted, known, heard)
             return
         if name in self.broken:
             return
         source = Source(name, self._watcher, self._board)
-        source.follow(wanted, known)
+        source.follow(wanted, known, heard)
         try:
             source.open(known)
         except PluginError as error:
@@ -270,13 +285,3 @@ class Sources:
             return
         self.by_name[name] = source
         self._start(source)
-
-
-def _settings() -> dict[str, str]:
-    """Return every FEED_ setting; those of the first feed have names of their own."""
-    own = {name: value for name, value in os.environ.items() if name.startswith("FEED_")}
-    return {
-        "FEED_COINBASE_WS_URL": settings.COINBASE_WS_URL,
-        "FEED_COINBASE_REST_URL": settings.COINBASE_REST_URL,
-        **own,
-    }

@@ -20,6 +20,8 @@ class ListedInstrument:
     id: int
     symbol: str
     feed: str
+    fallback_feed: str
+    shard: int
     base_currency: str
     quote_currency: str
     tick_size: Decimal
@@ -43,6 +45,7 @@ class LatestQuote:
     at: datetime
     received_at: datetime
     heard_at: datetime
+    feed: str
 
 
 _INSTRUMENT_FIELDS = tuple(ListedInstrument.__slots__)

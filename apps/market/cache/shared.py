@@ -17,7 +17,7 @@ from redis.retry import Retry
 
 from apps.market.cache.breaker import Breaker
 
-PREFIX = "tradingsite:cache:1:"  # the number changes with the shape of the values
+PREFIX = "tradingsite:cache:2:"  # the number changes with the shape of the values
 GENERATION = PREFIX + "generation"
 TIMEOUT = 0.2  # seconds for connecting, and for an answer
 VERSIONS_LAST = 3600  # seconds; longer than any value, so that a version that is gone cannot meet an older value

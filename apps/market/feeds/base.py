@@ -189,6 +189,10 @@ class Feed(ABC):
         """Stop following products, from any thread."""
 
     @abstractmethod
+    def know(self, trade_ids: Mapping[str, int]) -> None:
+        """Take the last trade ids known of products before they are added: what was traded since is declared a gap."""
+
+    @abstractmethod
     def set_jump_band(self, symbol: str, rate: float) -> None:
         """Let a single step of a product be as wide as `rate` (0.2 is 20 %) without confirmation, from any thread."""
 

@@ -11,6 +11,7 @@ from apps.domain.plugins import PluginError, Registry
 from apps.market.feeds.base import Feed, FeedConfig, GateRules
 
 SEPARATOR = ":"
+_ENDINGS = ("WS_URL", "REST_URL", "KEY", "SECRET", "OPTIONS")
 _NO_LETTER = re.compile(r"[^A-Z0-9]+")
 
 
@@ -22,6 +23,19 @@ def plugin_of(feed: str) -> str:
 def prefix_of(feed: str) -> str:
     """Return how the settings of a feed begin: FEED_CCXT_KRAKEN_ for ccxt:kraken."""
     return f"FEED_{_NO_LETTER.sub('_', feed.upper())}_"
+
+
+def names(plugins: Iterable[str], settings: Mapping[str, str]) -> list[str]:
+    """Return every name a feed can go by: the plug-ins', and those with a suffix that have settings of their own."""
+    known = {prefix_of(name): name for name in plugins}
+    found = set(known.values())
+    for setting in settings:
+        own = re.fullmatch(rf"(FEED_[A-Z0-9_]+_)(?:{'|'.join(_ENDINGS)})", setting)
+        if own and own[1] not in known:
+            longest = max((prefix for prefix in known if own[1].startswith(prefix)), key=len, default="")
+            if longest:
+                found.add(f"{known[longest]}{SEPARATOR}{own[1][len(longest) : -1].lower()}")
+    return sorted(found)
 
 
 def options_of(text: str) -> dict[str, str]:

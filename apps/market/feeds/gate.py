@@ -85,6 +85,13 @@ class Gate:
         self._products: dict[str, _Product] = {}
         self._skew = Skew()
 
+    def know(self, trade_ids: Mapping[str, int]) -> None:
+        """Continue after these trades when their products are followed; one that is followed already goes its own way.
+
+        Replaces what was known and not used: it may be of long ago.
+        """
+        self._known = {symbol: trade_id for symbol, trade_id in trade_ids.items() if symbol not in self._products}
+
     def follow(self, symbols: Iterable[str]) -> None:
         """Let the prints of these products through; ones already followed keep what is known of them."""
         for symbol in symbols:

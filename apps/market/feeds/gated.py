@@ -1,6 +1,6 @@
 """What do all feeds have in common? A gate that judges their prints, and the products they follow."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -36,6 +36,10 @@ class GatedFeed(Feed):
             heartbeat_grace=config.timings.heartbeat_grace,
             known_trade_ids=config.known_trade_ids,
         )
+
+    def know(self, trade_ids: Mapping[str, int]) -> None:
+        """Take the last trade ids known of products before they are added: what was traded since is declared a gap."""
+        self._gate.know(trade_ids)
 
     def set_jump_band(self, symbol: str, rate: float) -> None:
         """Let a single step of a product be as wide as `rate`."""

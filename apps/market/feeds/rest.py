@@ -102,7 +102,7 @@ class RestClient:
             ) as answer:
                 body = self._body(answer, until)
         except (requests.RequestException, HTTPError) as error:
-            raise _Retry(f"{type(error).__name__}: {str(error)[:200]}") from error
+            raise _Retry(f"{type(error).__name__}: {_why(error)}") from error
         if answer.status_code == 200:
             return body
         words = f"HTTP {answer.status_code} {body[:200].decode('utf-8', 'replace')}"
@@ -134,6 +134,12 @@ class RestClient:
     def _pause(self, seconds: float) -> None:
         if self._closing.wait(seconds):
             raise FeedUnavailable("the client is closed", permanent=True)
+
+
+def _why(error: Exception) -> str:
+    """Return what went wrong inside: requests says it last, behind the whole address."""
+    inner = getattr(error.args[0], "reason", None) if error.args else None
+    return str(inner or error)[:200]
 
 
 class _Retry(Exception):

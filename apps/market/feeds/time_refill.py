@@ -78,6 +78,7 @@ class TimeRefiller:
         last_price: Callable[[str], float],
         timings: RefillTimings | None = None,
         overlap: float = 5.0,
+        longest: float = 3600.0,
     ) -> None:
         self.counters = SpanCounters()
         self._rest = rest
@@ -85,6 +86,7 @@ class TimeRefiller:
         self._last_price = last_price
         self._timings = timings or RefillTimings()
         self._overlap_ns = int(overlap * 1e9)  # a venue's time lags behind ours: the beginning is asked for earlier
+        self._longest_ns = int(longest * 1e9)  # of one span: a week of trades would not fit into memory
         self._waiting: deque[_Span] = deque()
         self._spans: list[_Span] = []
         self._polled: dict[str, tuple[int, str]] = {}
@@ -110,16 +112,24 @@ class TimeRefiller:
             self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    @property
+    def can_ask(self) -> bool:
+        """Say whether the venue gives trades of a span of time."""
+        return isinstance(self._rest, RestByTime)
+
     def blind(self, symbol: str, since_ns: int, until_ns: int) -> None:
         """Ask for what was traded between two instants (wall clock)."""
         self.counters.requested += 1
-        if not isinstance(self._rest, RestByTime):
+        if not self.can_ask:
             self._give_up(symbol, since_ns, until_ns, "the venue gives no trades by time")
         elif len(self._waiting) >= self._timings.max_waiting:
             self._give_up(symbol, since_ns, until_ns, "too many spans are waiting")
         else:
+            oldest_ns = max(since_ns, until_ns - self._longest_ns)
+            if oldest_ns > since_ns:
+                self._give_up(symbol, since_ns, oldest_ns, f"more than {self._longest_ns / 1e9:.0f} s of trades")
             # Not before the venue's REST side has caught up with what its stream shows already.
-            self._waiting.append(_Span(symbol, since_ns, until_ns, time.monotonic() + self._timings.linger))
+            self._waiting.append(_Span(symbol, oldest_ns, until_ns, time.monotonic() + self._timings.linger))
             self._wake.set()
 
     def poll(self, symbols: Iterable[str]) -> None:

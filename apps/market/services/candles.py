@@ -8,6 +8,7 @@ from apps.market.models import Instrument
 from apps.market.selectors import market_store
 from apps.market.store import Timeframe, partitions
 from apps.market.store import candles as store_candles
+from apps.market.store.timeframes import ceiling, floor
 
 # Late trades still join a bucket for this long; what comes later is joined by a repeat over a longer span.
 _OVERLAP = timedelta(minutes=5)
@@ -34,6 +35,20 @@ def roll_up(now: datetime) -> int:
     made = store_candles.roll_up(store, ids, Timeframe.MINUTE, since, now)
     for timeframe, source in _LONGER:
         made += store_candles.roll_up(store, ids, timeframe, since, now, source=source)
+    return made
+
+
+def lengthen(instrument_id: int, timeframe: Timeframe, since: datetime, until: datetime) -> int:
+    """Make the longer candles anew that touch a span whose candles of `timeframe` came in late, by file or by REST.
+
+    Returns how many were new or different; those that the venue told stay. Raises StoreUnavailable.
+    """
+    store, made = market_store(), 0
+    for longer, shorter in _LONGER:
+        if shorter.width >= timeframe.width >= Timeframe.MINUTE.width:
+            first, end = floor(since, longer.width), ceiling(until, longer.width)
+            partitions.ensure(store, partitions.CANDLES[longer], first, end)
+            made += store_candles.roll_up(store, [instrument_id], longer, first, end, source=shorter)
     return made
 
 

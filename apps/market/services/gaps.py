@@ -18,7 +18,7 @@ from apps.domain.spans import Span
 from apps.market import calendars, selectors
 from apps.market.feeds import ranges
 from apps.market.models import Gap, Inspection, Instrument
-from apps.market.services import coverage, oddities, venues
+from apps.market.services import candles, coverage, oddities, venues
 from apps.market.store import Timeframe, quality
 from apps.market.store import candles as store_candles
 from apps.market.store.quality import Place
@@ -86,7 +86,8 @@ def look(instrument: Instrument, *, until: datetime, now: datetime, since: datet
     span = Span(start, min(_bucket(until).since, start + LONGEST))
     if span.since >= span.until:
         return None
-    store_candles.roll_up(store, [instrument.pk], TIMEFRAME, *span)
+    if store_candles.roll_up(store, [instrument.pk], TIMEFRAME, *span):
+        candles.lengthen(instrument.pk, TIMEFRAME, *span)
     evidence = _evidence(instrument, span)
     unknown = _unknown_candles(instrument, span, evidence)
     with transaction.atomic():

@@ -1,10 +1,11 @@
 """Fetching candles from a venue's history: page by page, remembered as it goes, so that nothing is lost or done twice.
 
-The candles of a page are stored first and the page is remembered after that. A process that dies in between fetches the
-page again and stores the same rows over themselves: no gap, no duplicate, wherever it was killed.
+The candles of a page are stored first, the longer ones are made of them, and the page is remembered after that. A
+process that dies in between fetches the page again and stores the same rows over themselves: no gap, no duplicate,
+wherever it was killed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +19,7 @@ from apps.market.feeds.base import VenueRest
 from apps.market.feeds.candles import VenueCandle
 from apps.market.feeds.rest import FeedUnavailable
 from apps.market.models import Instrument
-from apps.market.services import coverage
+from apps.market.services import candles, coverage
 from apps.market.services.venues import VenueUnavailable
 from apps.market.store import StoreBusy, Timeframe, partitions
 from apps.market.store import candles as store_candles
@@ -138,20 +139,23 @@ def _fetch_page(job: Job, rest: VenueRest, span: Span) -> Page:
     except ValueError as error:  # how a venue's client says that it has no candles of this length
         raise Refused(_problem("timeframe", job.timeframe, str(error), "choose another one")) from error
     rows = [_row(job.instrument.pk, candle) for candle in found]
-    changed = _write(job.timeframe, rows) if rows else 0
+    changed = 0
+    if rows:
+        changed = _patiently(lambda: store_candles.write(selectors.market_store(), job.timeframe, rows))
+        _patiently(lambda: candles.lengthen(job.instrument.pk, job.timeframe, *span))
     coverage.add(job.instrument.pk, job.timeframe, [span])
     buckets = (span.until - span.since) // job.timeframe.width
     return Page(span=span, buckets=buckets, candles=len(rows), changed=changed)
 
 
-def _write(timeframe: Timeframe, rows: list[CandleRow]) -> int:
-    """Store a page; a writer that was in the way is gone at the next try."""
+def _patiently(write: Callable[[], int]) -> int:
+    """Store something; a writer that was in the way is gone at the next try."""
     for _ in range(_REPEATS):
         try:
-            return store_candles.write(selectors.market_store(), timeframe, rows)
+            return write()
         except StoreBusy:
             continue
-    return store_candles.write(selectors.market_store(), timeframe, rows)
+    return write()
 
 
 def _row(instrument_id: int, candle: VenueCandle) -> CandleRow:

@@ -12,7 +12,7 @@ from django.conf import settings
 from apps.domain.errors import Problem, Refused
 from apps.market import selectors
 from apps.market.models import Instrument
-from apps.market.services import columns, files
+from apps.market.services import candles, columns, files
 from apps.market.services.columns import Unfit
 from apps.market.services.files import Record
 from apps.market.store import Timeframe, partitions, quality
@@ -66,9 +66,10 @@ def import_candles(
     store = selectors.market_store()
     partitions.ensure(store, partitions.CANDLES[timeframe], rows[0].at, rows[-1].at + timeframe.width)
     changed = store_candles.write(store, timeframe, rows)
+    since, until = rows[0].at, rows[-1].at + timeframe.width
+    candles.lengthen(instrument.pk, timeframe, since, until)
     left_out = len(found) - len(rows) * (timeframe.width // length)
-    span = {"since": rows[0].at, "until": rows[-1].at + timeframe.width}
-    return Imported(rows=len(rows), changed=changed, **span, left_out=left_out, doubled=read.doubled)
+    return Imported(rows=len(rows), changed=changed, since=since, until=until, left_out=left_out, doubled=read.doubled)
 
 
 def import_ticks(path: Path, instrument: Instrument, *, now: datetime, zone: tzinfo | None = None) -> Imported:
@@ -82,7 +83,15 @@ def import_ticks(path: Path, instrument: Instrument, *, now: datetime, zone: tzi
     store, until = selectors.market_store(), rows[-1].at + timedelta.resolution
     partitions.ensure(store, partitions.TICKS, rows[0].at, until)
     changed = store_ticks.write_whole(store, rows)
+    _make_candles(instrument.pk, rows[0].at, until)
     return Imported(rows=len(rows), changed=changed, since=rows[0].at, until=until, doubled=read.doubled)
+
+
+def _make_candles(one: int, since: datetime, until: datetime) -> None:
+    store, timeframe = selectors.market_store(), Timeframe.MINUTE
+    partitions.ensure(store, partitions.CANDLES[timeframe], since, until)
+    store_candles.roll_up(store, [one], timeframe, since, until)
+    candles.lengthen(one, timeframe, since, until)
 
 
 def export_candles(

@@ -27,7 +27,8 @@ _WRITE = """
 INSERT INTO market_quote AS q (
     instrument_id, price, bid, ask, low, high, trade_id, at, received_at, heard_at, feed, epoch)
 SELECT v.*, %s FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[],
-    %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::text[]) AS v
+    %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::text[]) AS v(instrument_id)
+WHERE %s::smallint IS NULL OR EXISTS (SELECT 1 FROM market_instrument i WHERE i.id = v.instrument_id AND i.shard = %s)
 ON CONFLICT (instrument_id) DO UPDATE SET price = excluded.price, bid = excluded.bid, ask = excluded.ask,
     low = excluded.low, high = excluded.high, trade_id = excluded.trade_id, at = excluded.at,
     received_at = excluded.received_at, heard_at = greatest(q.heard_at, excluded.heard_at), feed = excluded.feed,
@@ -39,12 +40,15 @@ FROM unnest(%s::bigint[], %s::timestamptz[]) AS v(instrument_id, heard_at) WHERE
 """
 
 
-def write(rows: Iterable[QuoteRow], *, epoch: int) -> None:
-    """Write the latest quotes with one statement; the caller has checked its epoch in this transaction."""
+def write(rows: Iterable[QuoteRow], *, epoch: int, shard: int | None = None) -> None:
+    """Write the latest quotes with one statement; the caller has checked its epoch in this transaction.
+
+    With a shard, those of instruments that are on another one by now are left out.
+    """
     columns = [list(column) for column in zip(*rows, strict=True)]
     if columns:
         with connection.cursor() as cursor:
-            cursor.execute(_WRITE, [epoch, *columns])
+            cursor.execute(_WRITE, [epoch, *columns, shard, shard])
 
 
 def heard(instruments: dict[int, datetime]) -> None:

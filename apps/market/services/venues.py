@@ -1,10 +1,13 @@
 """How does a service ask an instrument's venue? By the REST side of the feed that the instrument names."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
+import psutil
 from django.conf import settings
 
 from apps.domain.errors import Unavailable
@@ -62,14 +65,26 @@ def counts_by_one(feed: str) -> bool:
         return False
 
 
-def _feed(feed: str) -> Feed:
-    return FEEDS.get(plugin_of(feed))(config_for(FEEDS, feed, _settings(), products=()), _Nobody())
+def feed_settings() -> dict[str, str]:
+    """Return every FEED_ setting; those of the first feed have names of their own.
 
-
-def _settings() -> dict[str, str]:
+    A command beside a running demo means the demo's venue, whose address only the demo knows.
+    """
     own = {name: value for name, value in os.environ.items() if name.startswith("FEED_")}
-    return {
-        "FEED_COINBASE_WS_URL": settings.COINBASE_WS_URL,
-        "FEED_COINBASE_REST_URL": settings.COINBASE_REST_URL,
-        **own,
-    }
+    ws_url, rest_url = settings.COINBASE_WS_URL, settings.COINBASE_REST_URL
+    if settings.SIMULATE and (place := _simulated()):
+        ws_url, rest_url = f"ws://{place}", f"http://{place}"
+    return {"FEED_COINBASE_WS_URL": ws_url, "FEED_COINBASE_REST_URL": rest_url, **own}
+
+
+def _simulated() -> str:
+    """Return host and port of the simulated exchange that `manage.py up` runs here, "" when it does not."""
+    try:
+        told = json.loads((Path(settings.VAR) / "up.lock").read_text())
+        return str(told["venue"]) if psutil.pid_exists(told["pid"]) else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _feed(feed: str) -> Feed:
+    return FEEDS.get(plugin_of(feed))(config_for(FEEDS, feed, feed_settings(), products=()), _Nobody())

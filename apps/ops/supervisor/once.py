@@ -19,9 +19,9 @@ class Claim:
         self._lock = lock
         self.announce("")
 
-    def announce(self, address: str) -> None:
-        """Write our pid and the site's address for whoever finds the lock taken."""
-        text = json.dumps({"pid": os.getpid(), "address": address}).encode()
+    def announce(self, address: str, venue: str = "") -> None:
+        """Write our pid and the site's address for whoever finds the lock taken, and where the simulated venue is."""
+        text = json.dumps({"pid": os.getpid(), "address": address, "venue": venue}).encode()
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, text, 0)
 

@@ -50,6 +50,8 @@ TRADE_HOUR = timedelta(hours=1)
 _INSTRUMENT = {
     "symbol": "BTC-USD",
     "feed": "coinbase",
+    "fallback_feed": "kraken",
+    "shard": 0,
     "base_currency": "BTC",
     "quote_currency": "USD",
     "tick_size": "0.01",
@@ -70,6 +72,7 @@ _QUOTE = {
     "at": "2026-11-21T09:11:58.397422Z",
     "received_at": "2026-11-21T09:11:58.401100Z",
     "heard_at": "2026-11-21T09:11:58.401100Z",
+    "feed": "coinbase",
     "fresh": True,
 }
 _TRADE = {

@@ -17,6 +17,10 @@ class MarketInstrumentOut(serializers.Serializer[ListedInstrument]):
 
     symbol = serializers.CharField()
     feed = serializers.CharField()
+    fallback_feed = serializers.CharField(
+        help_text="The feed to fall back to while the first is silent; empty for none."
+    )
+    shard = serializers.IntegerField(help_text="The listener that watches it.")
     base_currency = serializers.CharField()
     quote_currency = serializers.CharField()
     tick_size = Number()
@@ -40,6 +44,7 @@ class MarketQuoteOut(serializers.Serializer[LatestQuote]):
     at = serializers.DateTimeField()
     received_at = serializers.DateTimeField()
     heard_at = serializers.DateTimeField()
+    feed = serializers.CharField(help_text="The feed it came from; the fallback's while the first is silent.")
     fresh = serializers.SerializerMethodField()
 
     def get_spread(self, quote: LatestQuote) -> str | None:
