@@ -1,6 +1,6 @@
 """Instruments, a market store, and ticks in it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -11,7 +11,10 @@ from apps.market import selectors, store
 from apps.market.models import Instrument, Quote
 from apps.market.store import partitions, ticks
 from apps.market.store.tick_rows import TickRow
+from apps.strategies import services
+from apps.strategies.host.pool import POOL, Pool
 from apps.strategies.models import Strategy
+from apps.strategies.services import running
 from apps.trading.models import Account
 from apps.trading.services import accounts
 
@@ -24,6 +27,18 @@ def market_store() -> store.Store:
     store.migrate(found.url)
     partitions.ahead(found, NOW)
     return found
+
+
+@pytest.fixture(autouse=True)
+def hosts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
+    """Start without processes for plug-ins, wait for answers however busy the machine is, and leave none behind."""
+    if "transactional_db" in request.fixturenames:
+        request.getfixturevalue("transactional_db")  # whoever still waits has to write before the tables are emptied
+    monkeypatch.setattr(running, "PATIENCE", 60.0)
+    POOL.close()
+    yield POOL
+    assert services.settle(30)
+    POOL.close()
 
 
 @pytest.fixture
@@ -69,7 +84,9 @@ def make_instrument(symbol: str) -> Instrument:
 
 
 def make_strategy(name: str, plugin: str, parameters: object, instruments: Sequence[Instrument]) -> Strategy:
-    made = Strategy.objects.create(name=name, plugin=plugin, parameters=parameters, bar_seconds=10, enabled=True)
+    made = Strategy.objects.create(
+        name=name, plugin=plugin, parameters=parameters, bar_seconds=10, enabled=True, stage="paper"
+    )
     made.instruments.set(instruments)
     return made
 

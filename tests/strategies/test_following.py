@@ -21,6 +21,8 @@ def allocation(strategy: Strategy, account: Account) -> Allocation:
         account=account,
         notional=Decimal(250),
         max_lots=2,
+        entries="level",
+        exit_on_signal=False,
         stop_loss=Decimal("0.0015"),
         take_profit=Decimal("0.002"),
         trailing_stop=Decimal("0.01"),
@@ -40,18 +42,18 @@ def signal(strategy: Strategy, instrument: Instrument, stance: int, bar: int = 0
 
 
 @pytest.mark.parametrize(
-    ("stance", "side", "stop", "target"),
-    # around 100.01: a long stops at 99.859985 and takes 100.21002, rounded away to the grid of 0.01
-    [(1, "long", "99.85", "100.22"), (-1, "short", "100.17", "99.80")],
+    ("stance", "side", "quantity", "stop", "target"),
+    # at 100.01 a long is filled at 100.03: it stops at 99.879955 and takes 100.23006, rounded away to the grid of 0.01
+    [(1, "long", "2.499", "99.87", "100.24"), (-1, "short", "2.5", "100.14", "99.79")],
 )
 def test_a_signal_opens_a_lot_with_its_bracket(
-    allocation: Allocation, instrument: Instrument, stance: int, side: str, stop: str, target: str
+    allocation: Allocation, instrument: Instrument, stance: int, side: str, quantity: str, stop: str, target: str
 ) -> None:
     quote(instrument, "100.01")
     ids = allocations.follow([signal(allocation.strategy, instrument, stance).pk], NOW)
     position = Position.objects.get()
     assert ids == [position.pk]
-    assert (position.side, position.quantity, position.account) == (side, Decimal("2.499"), allocation.account)
+    assert (position.side, position.quantity, position.account) == (side, Decimal(quantity), allocation.account)
     legs = {leg.kind: leg for leg in position.legs.all()}
     assert legs[LegKind.STOP_LOSS].level == Decimal(stop)
     assert legs[LegKind.TAKE_PROFIT].level == Decimal(target)
@@ -76,7 +78,9 @@ def test_every_account_that_follows_opens_its_own(allocation: Allocation, instru
 
 def allocations_of_another_account(allocation: Allocation) -> Allocation:
     other = accounts.open_account(owner_id=allocation.account.owner_id, name="2", deposit=Decimal(1000), now=NOW)
-    return Allocation.objects.create(strategy=allocation.strategy, account=other, notional=Decimal(100))
+    return Allocation.objects.create(
+        strategy=allocation.strategy, account=other, notional=Decimal(100), entries="level"
+    )
 
 
 def test_no_more_lots_than_allowed_even_within_one_call(allocation: Allocation, instrument: Instrument) -> None:

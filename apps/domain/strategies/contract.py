@@ -5,16 +5,40 @@ one: then a backtest over years and a live run over a short window give the same
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import Field, field, fields
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from apps.domain.errors import Problem, Refused
+from apps.domain.strategies import parameters, sources
+from apps.domain.strategies.parameters import Parameters, choice, parameter, switch
+
+__all__ = [
+    "FLAT",
+    "LONG",
+    "SHORT",
+    "Candles",
+    "ExitPlan",
+    "Flags",
+    "Floats",
+    "Parameters",
+    "Several",
+    "Stances",
+    "Strategy",
+    "build",
+    "choice",
+    "code_hash",
+    "ordered",
+    "parameter",
+    "schema",
+    "sides",
+    "switch",
+]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+Flags: TypeAlias = npt.NDArray[np.bool_]
 Stances: TypeAlias = npt.NDArray[np.int8]
 LONG, FLAT, SHORT = 1, 0, -1
 
@@ -30,10 +54,16 @@ class Candles(NamedTuple):
     volume: Floats
 
 
-class Parameters(Protocol):
-    """What the parameters of a strategy are: a frozen dataclass whose every field was made by `parameter`."""
+class ExitPlan(NamedTuple):
+    """Ways out that a strategy plans itself: per bar, for the entry that the stance of that bar leads to.
 
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    `stop_loss` and `take_profit` are prices, `trailing_distance` is how far in price a trailing stop stays behind; NaN
+    stands for none.
+    """
+
+    stop_loss: Floats
+    take_profit: Floats
+    trailing_distance: Floats
 
 
 class Strategy(ABC):
@@ -41,6 +71,7 @@ class Strategy(ABC):
 
     name: ClassVar[str]
     Parameters: ClassVar[type[Parameters]]
+    usual: ClassVar[Mapping[str, str]] = {}  # conventions it is meant for, where a backtest is not told others
 
     @property
     @abstractmethod
@@ -51,61 +82,80 @@ class Strategy(ABC):
     def stances(self, candles: Candles) -> Stances:
         """Return +1 (long), 0 (flat) or -1 (short) for each bar; 0 before `warmup` bars are there."""
 
+    def weights(self, candles: Candles) -> Floats | None:
+        """Return the share of the equity to hold after each bar, -1 to 1, in place of stances; None: there is none."""
+        return None
 
-def parameter(default: float, help_text: str, *, lowest: float, highest: float) -> Any:
-    """Declare a number that a person may choose, whole when the default is; bounds are included."""
-    return field(default=default, metadata={"help": help_text, "lowest": lowest, "highest": highest})
+    def exit_plan(self, candles: Candles) -> ExitPlan | None:
+        """Return the ways out that belong to the entries; None: the account's own apply alone."""
+        return None
+
+
+class Several(Strategy):
+    """A strategy that looks at several instruments at once, on bars that all of them have.
+
+    `fewest` and `most` say how many it takes. A plug-in says its weights in `weigh`; the rest calls `weights_of`.
+    """
+
+    fewest: ClassVar[int] = 1
+    most: ClassVar[int] = 1000
+
+    @abstractmethod
+    def weigh(self, markets: Sequence[Candles]) -> Floats:
+        """Return the share of the equity, -1 to 1, as an array of bars by markets; 0 before `warmup` bars are there."""
+
+    def weights_of(self, markets: Sequence[Candles]) -> Floats:
+        """Return what `weigh` says. Raises Refused when there are too few or too many, or their bars differ."""
+        if not self.fewest <= len(markets) <= self.most:
+            span = f"{self.fewest} to {self.most}" if self.fewest < self.most else f"exactly {self.most}"
+            raise Refused(_markets(str(len(markets)), f"must be {span} for {self.name}", "choose others"))
+        if any(not np.array_equal(one.at, markets[0].at) for one in markets):
+            raise Refused(_markets("bars of different times", "must have the same bars", "keep the bars all have"))
+        return self.weigh(markets)
+
+    def weights(self, candles: Candles) -> Floats | None:
+        """Return the weights of a single instrument. Raises Refused where one is not enough."""
+        return self.weights_of([candles])[:, 0]
+
+    def stances(self, candles: Candles) -> Stances:
+        """Return the side of the weight of a single instrument. Raises Refused where one is not enough."""
+        return sides(self.weights_of([candles])[:, 0])
+
+
+def sides(weights: Floats) -> Stances:
+    """Return the stance that a weight amounts to: its sign."""
+    return np.sign(weights).astype(np.int8)
 
 
 def schema(plugin: type[Strategy]) -> dict[str, Any]:
     """Describe the parameters of a strategy as a JSON schema, for forms and the API."""
     return {
+        "title": plugin.name,
+        "description": (plugin.__doc__ or plugin.name).strip().partition("\n")[0],
         "type": "object",
         "additionalProperties": False,
-        "properties": {item.name: _property(item) for item in fields(cast(Any, plugin.Parameters))},
+        "properties": parameters.properties(plugin.Parameters),
     }
 
 
 def build(plugin: type[Strategy], values: Mapping[str, Any]) -> Strategy:
     """Make a strategy of its parameters, defaults for those not given. Raises Refused with every problem found."""
-    known = {item.name: item for item in fields(cast(Any, plugin.Parameters))}
-    found = [_unknown(name, value, sorted(known)) for name, value in values.items() if name not in known]
-    found += [
-        problem
-        for name, value in values.items()
-        if name in known and (problem := _problem(known[name], value)) is not None
-    ]
-    if found:
-        raise Refused(*found)
-    chosen = {name: (int if _is_whole(known[name]) else float)(value) for name, value in values.items()}
-    return plugin(plugin.Parameters(**chosen))  # type: ignore[call-arg] # each plug-in takes its own parameters
+    fitting = parameters.chosen(plugin.Parameters, values)
+    return plugin(plugin.Parameters(**fitting))  # type: ignore[call-arg] # each plug-in takes its own parameters
 
 
-def _property(item: Field[Any]) -> dict[str, Any]:
-    return {
-        "type": "integer" if _is_whole(item) else "number",
-        "default": item.default,
-        "minimum": item.metadata["lowest"],
-        "maximum": item.metadata["highest"],
-        "description": item.metadata["help"],
-    }
+def ordered(chosen: Parameters, lower: str, upper: str) -> None:
+    """Raise Refused unless the parameter `lower` is less than the parameter `upper`."""
+    low, high = getattr(chosen, lower), getattr(chosen, upper)
+    if low >= high:
+        rule, remedy = f"must be less than {upper} ({high})", f"lower it or raise {upper}"
+        raise Refused(Problem(field=lower, value=str(low), rule=rule, remedy=remedy))
 
 
-def _problem(item: Field[Any], value: Any) -> Problem | None:
-    whole = _is_whole(item)
-    lowest, highest = item.metadata["lowest"], item.metadata["highest"]
-    kinds = int if whole else (int, float)
-    # A comparison with NaN is false, so NaN is refused here as well; True would count as 1.
-    if isinstance(value, kinds) and not isinstance(value, bool) and lowest <= value <= highest:
-        return None
-    rule = f"must be a {'whole ' if whole else ''}number from {lowest} to {highest}"
-    return Problem(field=item.name, value=repr(value)[:60], rule=rule, remedy=f"use {item.default} for example")
+def code_hash(plugin: type[Strategy]) -> str:
+    """Return the SHA-256 of the plug-in's source and of what it shares with others, as hexadecimal digits."""
+    return sources.digest(plugin.__module__)
 
 
-def _is_whole(item: Field[Any]) -> bool:
-    return isinstance(item.default, int)
-
-
-def _unknown(name: str, value: Any, known: list[str]) -> Problem:
-    remedy = f"use one of {', '.join(known)}" if known else "leave it out"
-    return Problem(field=name[:60], value=repr(value)[:60], rule="is not a parameter of this strategy", remedy=remedy)
+def _markets(value: str, rule: str, remedy: str) -> Problem:
+    return Problem(field="instruments", value=value, rule=rule, remedy=remedy)

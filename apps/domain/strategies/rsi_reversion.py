@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from apps.domain.errors import Problem, Refused
 from apps.domain.strategies import windows
-from apps.domain.strategies.contract import Candles, Stances, Strategy, parameter
+from apps.domain.strategies.contract import Candles, Stances, Strategy, ordered, parameter
 
 
 class RsiReversion(Strategy):
@@ -22,15 +21,7 @@ class RsiReversion(Strategy):
 
     def __init__(self, parameters: Parameters) -> None:
         """Raises Refused when low is not below high."""
-        if parameters.low > parameters.high:
-            raise Refused(
-                Problem(
-                    field="low",
-                    value=str(parameters.low),
-                    rule=f"must not be above high ({parameters.high})",
-                    remedy="use 30 and 70 for example",
-                )
-            )
+        ordered(parameters, "low", "high")
         self._parameters = parameters
 
     @property

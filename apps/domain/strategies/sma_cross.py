@@ -1,16 +1,18 @@
 """Follows the trend: long while the fast mean of closes is above the slow one, short while it is below."""
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from apps.domain.errors import Problem, Refused
 from apps.domain.strategies import windows
-from apps.domain.strategies.contract import Candles, Stances, Strategy, parameter
+from apps.domain.strategies.contract import Candles, Stances, Strategy, ordered, parameter
 
 
 class SmaCross(Strategy):
     """Two simple moving averages and which of them is above."""
 
     name = "sma_cross"
+    # A cross leads from one side to the other: two means that meet and part again have not crossed.
+    usual = MappingProxyType({"entries": "cross"})
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Parameters:
@@ -21,15 +23,7 @@ class SmaCross(Strategy):
 
     def __init__(self, parameters: Parameters) -> None:
         """Raises Refused when the fast mean is not the shorter one."""
-        if parameters.fast >= parameters.slow:
-            raise Refused(
-                Problem(
-                    field="fast",
-                    value=str(parameters.fast),
-                    rule=f"must be less than slow ({parameters.slow})",
-                    remedy=f"use {max(parameters.slow // 2, 1)} for example",
-                )
-            )
+        ordered(parameters, "fast", "slow")
         self._parameters = parameters
 
     @property
@@ -39,6 +33,4 @@ class SmaCross(Strategy):
 
     def stances(self, candles: Candles) -> Stances:
         """Return the side on which the fast mean stands; flat where the two are equal."""
-        slow = windows.mean(candles.close, self._parameters.slow)
-        fast = windows.mean(candles.close, self._parameters.fast)
-        return windows.stances(fast > slow, fast < slow)
+        return windows.means_cross(candles.close, self._parameters.fast, self._parameters.slow)
