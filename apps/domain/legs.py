@@ -23,7 +23,7 @@ class LegKind(StrEnum):
 
 
 class ExitReason(StrEnum):
-    """Why a position was left: a leg, a person, or a rule."""
+    """Why a position was left: a leg, a person, a rule, or its strategy."""
 
     STOP_LOSS = "stop_loss"  # its stop was touched
     TAKE_PROFIT = "take_profit"  # its target was touched
@@ -32,6 +32,7 @@ class ExitReason(StrEnum):
     TIME_STOP = "time_stop"  # its time was up
     MANUAL = "manual"  # a person closed it on a page
     API = "api"  # a program closed it over the API
+    SIGNAL = "signal"  # its strategy no longer wants it
     RISK = "risk"  # a risk rule closed it
     KILL_SWITCH = "kill_switch"  # somebody stopped everything
 
@@ -46,7 +47,8 @@ PRIORITY: dict[str, int] = {
     ExitReason.TIME_STOP: 5,
     ExitReason.MANUAL: 6,
     ExitReason.API: 7,
-    ExitReason.TAKE_PROFIT: 8,
+    ExitReason.SIGNAL: 8,
+    ExitReason.TAKE_PROFIT: 9,
 }
 
 
@@ -89,6 +91,11 @@ def target_hit(sign: int, price: N, level: N) -> bool:
 def better(sign: int, first: N, second: N) -> N:
     """Return the price that is better for the position: the higher for a long, the lower for a short."""
     return max(first, second) if sign > 0 else min(first, second)
+
+
+def level_at_rate(sign: int, base: N, rate: N) -> N:
+    """Return the price that is `rate` of `base` better for the position; a negative rate is worse, like a stop's."""
+    return base * (1 + rate * sign)
 
 
 def trail_level(sign: int, peak: N, trail: N) -> N:

@@ -132,7 +132,7 @@ def _leave(holding: Holding, exit_: Due, market: Market | None, terms: Terms) ->
         quantity=quantity,
         price=fill,
         fee=paid,
-        pnl=(proceeds - basis) * sign,
+        pnl=fills.gain(sign, basis, proceeds),
         late=late,
         line=fills.closing(sign, basis, proceeds, paid),
     )

@@ -1,0 +1,1 @@
+"""What a finished backtest measures, one subject a module; `statistics` puts them together."""
