@@ -1,16 +1,17 @@
 """Every row lock of the product.
 
-Order of tables: account, position, exit leg, exit. Rows of one table in order of their primary key. Only the position
-is locked to leave it: its legs and exits change under its lock alone. Functions return lists, never lazy querysets:
-an unevaluated lock locks nothing.
+Order of tables: restriction, account, position, exit leg, exit. Rows of one table in order of their primary key. Only
+the position is locked to leave it: its legs and exits change under its lock alone. Functions return lists, never lazy
+querysets: an unevaluated lock locks nothing.
 """
 
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
+from apps.domain.restrictions import Scope
 from apps.domain.states import ExitStatus
-from apps.trading.models import Account, Exit, Position
+from apps.trading.models import Account, Exit, Position, Restriction
 from apps.trading.statements import Statement
 
 
@@ -23,6 +24,11 @@ def position(position_id: int) -> Position:
     """Lock one position, waiting for whoever holds it."""
     rows = Position.objects.select_for_update(of=("self",), no_key=True).select_related("instrument", "account")
     return rows.get(pk=position_id)
+
+
+def restriction(scope: Scope, target: int) -> Restriction | None:
+    """Lock what is said of a scope, if anything is."""
+    return Restriction.objects.select_for_update().filter(scope=scope, target=target).first()
 
 
 class Locked(NamedTuple):

@@ -16,7 +16,7 @@ from apps.domain.legs import ExitReason
 from apps.domain.sides import Side
 from apps.domain.states import LIVE_EXITS, ExitStatus, PositionStatus
 from apps.journal.models import Event
-from apps.trading.models import Account, Exit, Position
+from apps.trading.models import Account, Exit, Position, Restriction
 
 Caller = AbstractBaseUser | AnonymousUser
 
@@ -55,6 +55,11 @@ def events(user: Caller) -> QuerySet[Event]:
     """Return the events a person may see, newest first; what belongs to no account is for superusers."""
     rows = Event.objects.all()
     return rows if sees_all(user) else rows.filter(account_id__in=for_user(user).values("id"))
+
+
+def restrictions() -> list[Restriction]:
+    """Return where trading is stopped at present; empty when it is allowed everywhere."""
+    return list(Restriction.objects.all())
 
 
 def default_account(user: Caller) -> Account | None:

@@ -19,7 +19,10 @@ class Allocations(Table):
     """How much each account puts into every signal, and the ways out its positions get."""
 
     model = Allocation
-    fields = ("account", "notional", "max_lots", "stop_loss", "take_profit", "trailing_stop", "time_stop", "enabled")
+    fields = (
+        *("account", "notional", "max_lots", "sides", "entries", "exit_on_signal"),
+        *("stop_loss", "take_profit", "trailing_stop", "time_stop", "enabled"),
+    )
     verbose_name = "account that follows"
     verbose_name_plural = "accounts that follow"
 

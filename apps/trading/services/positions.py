@@ -16,9 +16,11 @@ from apps.journal import services as journal
 from apps.market import calendars
 from apps.market import selectors as market
 from apps.market.models import Instrument, Quote
-from apps.trading import bell, books, locks
-from apps.trading.models import Account, ExitLeg, Fill, LedgerEntry, LevelChange, Position, Watermark
+from apps.strategies.models import Signal
+from apps.trading import bell, books, locks, selectors
+from apps.trading.models import Account, ExitLeg, Fill, LedgerEntry, LevelChange, Position, Restriction, Watermark
 from apps.trading.services import facts
+from apps.trading.services.restrictions import refusals
 
 
 class NoQuote(Unavailable):
@@ -104,6 +106,11 @@ def amend_levels(
     return position
 
 
+def expected_price(side: Side, quote: Quote, account: Account, instrument: Instrument) -> Decimal:
+    """Return the price that an opening at this quote is filled at."""
+    return fills.slipped(side.sign, _reference(side, quote), _costs(account), instrument.tick_size)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:
     """An opening that passed every check, priced."""
@@ -122,6 +129,7 @@ def _open(wishes: Sequence[Opening], now: datetime) -> list[Opened]:
     free = {key: books.buying_power(account) for key, account in accounts.items()}
     instruments = Instrument.objects.in_bulk({wish.instrument_id for wish in wishes})
     quotes = market.quotes(list(instruments))
+    restrictions = selectors.restrictions()
     answers: dict[int, Position] = {}
     entries: dict[int, _Entry] = {}
     for index, wish in enumerate(wishes):
@@ -129,6 +137,7 @@ def _open(wishes: Sequence[Opening], now: datetime) -> list[Opened]:
         if earlier is not None:
             answers[index] = earlier
             continue
+        _refuse_restricted(restrictions, wish)
         instrument = instruments[wish.instrument_id]
         account = accounts[wish.account_id]
         reference = _reference(wish.side, _fresh(instrument, quotes, now))
@@ -150,6 +159,18 @@ def _open(wishes: Sequence[Opening], now: datetime) -> list[Opened]:
         else Opened(position=answers[index], created=False)
         for index in range(len(wishes))
     ]
+
+
+def _refuse_restricted(restrictions: Sequence[Restriction], wish: Opening) -> None:
+    if not restrictions:
+        return
+    signals = Signal.objects.filter(pk=wish.signal_id) if wish.signal_id else Signal.objects.none()
+    strategy_id = signals.values_list("strategy_id", flat=True).first()
+    problems = refusals(
+        restrictions, account_id=wish.account_id, instrument_id=wish.instrument_id, strategy_id=strategy_id
+    )
+    if problems:
+        raise Refused(*problems)
 
 
 def _entry(wish: Opening, account: Account, instrument: Instrument, reference: Decimal, price: Decimal) -> _Entry:
