@@ -4,11 +4,12 @@ Celery imports this module in workers and beat once Django is set up (`CELERY_IM
 """
 
 import logging
+import os
 import select
 from collections.abc import Mapping
 from typing import Any
 
-from celery import signals
+from celery import current_app, signals
 from celery.worker import state as counters
 from django.db import Error, close_old_connections, connection
 
@@ -19,6 +20,8 @@ from workers.pulse import Pulse
 
 # Two lines per task would cost more than the task; failures are logged on higher levels.
 CHATTY = ("celery.worker.strategy", "celery.app.trace", "celery.beat", "kombu")
+
+PATIENT = 10  # how much a process for backtests gives way to the others, in the terms of nice(1)
 
 logger = logging.getLogger(__name__)
 _pulses: list[Pulse] = []
@@ -41,6 +44,8 @@ def prepare(**_event: Any) -> None:
 
 def warm_up(**_event: Any) -> None:
     """Pay for connections and first imports before the first exit has to."""
+    if set(current_app.amqp.queues.consume_from) == {queues.BACKTESTS}:
+        os.nice(PATIENT)
     try:
         connection.ensure_connection()
         exits.drain(worker=identity.of_this_process(), limit=1)

@@ -33,6 +33,12 @@ JOBS = (
     _job("market.find_gaps", timedelta(minutes=1), "Looks for prices that are missing, and writes them down."),
     _job("market.refill", timedelta(minutes=1), "Asks the venues for prices that are missing."),
     _job(
+        "backtests.requeue",
+        timedelta(minutes=1),
+        "Calls workers to backtests whose call was lost or whose worker ended.",
+    ),
+    _job("backtests.tend", timedelta(seconds=5), "Calls workers to searches that have trials nobody computes."),
+    _job(
         "trading.carry_forward",
         timedelta(seconds=30),
         "Adds settled ledger lines to the stored balances.",

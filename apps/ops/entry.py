@@ -1,6 +1,7 @@
 """How a command runs: the servers it needs are up before Django reads its settings, and released when it ends."""
 
 import contextlib
+import gc
 import importlib
 import signal
 import sys
@@ -35,12 +36,20 @@ WITHOUT_SERVERS = frozenset(
         "version",
     }
 )
+# These do not either as long as they read candles of a file and keep nothing.
+ON_FILES = frozenset({"backtest"})
+KEEPS_OR_READS_ROWS = frozenset({"--save", "--instrument"})
+# Objects made before the garbage collector looks. Imports make many and drop few, and these commands end soon: looking
+# as often as usual was 0.2 of 1.4 seconds.
+BETWEEN_LOOKS = 200_000
 CONFIGURATION_STATUS = 2
 INTERRUPTED_STATUS = 128 + signal.SIGINT
 
 
 def run(argv: Sequence[str]) -> int:
     """Run one management command; a wrong environment ends in one line on standard error and status 2."""
+    if argv[1:2] and argv[1] in ON_FILES:
+        gc.set_threshold(BETWEEN_LOOKS)
     try:
         _read_dotenv()
         with _servers_for(argv):
@@ -63,6 +72,9 @@ def run(argv: Sequence[str]) -> int:
 def needs_servers(argv: Sequence[str]) -> bool:
     """Say whether a command line needs the database and the broker."""
     command = argv[1] if len(argv) > 1 else ""
+    options = {word.partition("=")[0] for word in argv[2:]}
+    if command in ON_FILES and "--candles" in options and not options & KEEPS_OR_READS_ROWS:
+        return False
     return command not in WITHOUT_SERVERS and not {"-h", "--help", "--version"} & set(argv[2:])
 
 

@@ -17,7 +17,7 @@ CELERY: Final = {"REMAP_SIGTERM": "SIGQUIT", "CELERY_SKIP_CHECKS": "1"}
 WORKER: Final = ("celery", "-q", "-A", "tradingsite", "worker", "--without-gossip", "--without-mingle")
 # The gateway takes 4 KB a message; the server need not read megabytes before it says so.
 SOCKETS: Final = ("--ws-max-size", "65536")
-OTHER_QUEUES: Final = "orders,market,strategies,backtests,reporting,ops"
+OTHER_QUEUES: Final = "orders,market,strategies,reporting,ops"
 # What starts first stops last: the venue before its listeners, workers before what gives them work.
 VENUE, WORKERS, WATCHERS, DOORS = 0, 1, 2, 3
 
@@ -37,7 +37,17 @@ def procfile(settings: LazySettings) -> str:
     return "".join(f"{child.name}: {_line(child)}\n" for child in ordered)
 
 
-KINDS: Final = ("web", "listener", "sweeper", "worker-exits", "worker", "beat", "flower", "simulator")
+KINDS: Final = (
+    "web",
+    "listener",
+    "sweeper",
+    "worker-exits",
+    "worker",
+    "worker-backtests",
+    "beat",
+    "flower",
+    "simulator",
+)
 
 
 def _workers(settings: LazySettings) -> Iterable[Child]:
@@ -51,6 +61,25 @@ def _workers(settings: LazySettings) -> Iterable[Child]:
     yield _child(
         "worker",
         ("-m", *WORKER, "-n", "work@%h", "-Q", OTHER_QUEUES, "-P", "prefork", "-c", str(settings.WORKERS), "-E"),
+        WORKERS,
+        grace=7.0,
+        environment=CELERY,
+    )
+    yield _child(
+        "worker-backtests",
+        (
+            "-m",
+            *WORKER,
+            "-n",
+            "backtests@%h",
+            "-Q",
+            "backtests",
+            "-P",
+            "prefork",
+            "-c",
+            str(settings.BACKTEST_WORKERS),
+            "-E",
+        ),
         WORKERS,
         grace=7.0,
         environment=CELERY,

@@ -1,5 +1,6 @@
 """The tasks of `strategies`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from celery import shared_task
@@ -12,8 +13,11 @@ from workers import bell
 
 @shared_task(name="strategies.run_due")
 def run_due(**_later: Any) -> None:
-    """Ask every strategy whose bar has closed, and open what accounts want to open on the new signals."""
-    now = timezone.now()
-    signal_ids = strategies.run_due(now)
-    if signal_ids and allocations.follow(signal_ids, now):
+    """Ask every strategy whose bar has closed, and follow each one's new signals at once."""
+    strategies.run_due(timezone.now(), deliver=_follow)
+
+
+def _follow(signal_ids: Sequence[int]) -> None:
+    """Let accounts act on new signals; a slow strategy's come from a thread of its own."""
+    if allocations.follow(signal_ids, timezone.now()):
         bell.announce()

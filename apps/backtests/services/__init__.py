@@ -1,0 +1,1 @@
+"""What is done with backtests: runs that are computed once, kept, and found again."""
