@@ -69,6 +69,7 @@ INSTALLED_APPS = [
     "apps.access",
     "apps.market",
     "apps.strategies",
+    "apps.backtests",
     "apps.trading",
     "apps.web",
     "apps.ops",
@@ -149,6 +150,7 @@ DATABASES: dict[str, dict[str, Any]] = {
 CELERY_BROKER_URL = BROKER_URL
 CELERY_IMPORTS = (
     "workers.lifecycle",
+    "workers.tasks.backtests",
     "workers.tasks.market",
     "workers.tasks.ops",
     "workers.tasks.strategies",
@@ -219,6 +221,12 @@ TICK_RETENTION_DAYS: Final = env.integer("TICK_RETENTION_DAYS", 14, 1, 3650)
 QUOTE_STALE_AFTER: Final = timedelta(seconds=env.integer("QUOTE_STALE_SECONDS", 10, 1, 3600))
 LISTENER_SHARDS: Final = env.integer("LISTENER_SHARDS", 1, 1, 64)
 
+# --- strategies -----------------------------------------------------------------------------------------------------
+STRATEGY_TIME_LIMIT: Final = env.integer("STRATEGY_TIME_LIMIT", 10, 1, 300)  # seconds, then its process is killed
+
+# --- backtests ------------------------------------------------------------------------------------------------------
+GATE_PAPER_DAYS: Final = env.integer("GATE_PAPER_DAYS", 14, 0, 3650)
+
 # --- trading --------------------------------------------------------------------------------------------------------
 PAPER_CASH: Final = env.number("PAPER_CASH", "1000000", "0", "1000000000000")
 PAPER_FEE_RATE: Final = env.number("PAPER_FEE_RATE", "0.001", "0", "0.1")
@@ -230,6 +238,7 @@ EXIT_BATCH: Final = env.integer("EXIT_BATCH", 1000, 1, 20_000)
 # --- processes ------------------------------------------------------------------------------------------------------
 EXIT_WORKERS: Final = env.integer("EXIT_WORKERS", 2, 1, 64)
 WORKERS: Final = env.integer("WORKERS", 2, 1, 64)
+BACKTEST_WORKERS: Final = env.integer("BACKTEST_WORKERS", 2, 1, 64)
 LISTENER_STANDBY: Final = env.flag("LISTENER_STANDBY", default=True)
 HOST_NAME: Final = socket.gethostname()
 

@@ -14,8 +14,13 @@ from typing import Any, Final
 from django.conf import settings
 from django.db import transaction
 
+from apps.backtests.services import gate
+from apps.domain.backtests.conventions import Entries
+from apps.domain.backtests.gate import Stage
+from apps.journal.models import Event
 from apps.market.models import Instrument
 from apps.strategies.models import Strategy
+from apps.strategies.services import stages
 from apps.trading.models import Account, Allocation
 from apps.trading.services import accounts
 
@@ -70,6 +75,9 @@ FOLLOWERS: Final = (
         },
     ),
 )
+ACTOR: Final = "demo"
+WHY: Final = "The demo shows trading; its strategies are not meant to earn."
+STEPS: Final = ("strategy.voided", "strategy.promoted", "strategy.overruled", "strategy.moved")
 NOTIONAL: Final = Decimal(100)  # a lot; costs some 0.2 a round trip, so that the play money lasts for days
 
 
@@ -92,6 +100,7 @@ def load(*, owner_id: int, now: datetime) -> Loaded:
         made = add_instruments()
         unknown = tuple(symbol for symbol in settings.INSTRUMENTS if symbol not in GRIDS)
         if Account.objects.filter(owner_id=owner_id, name=ACCOUNT).exists():
+            _renew()
             return Loaded(instruments=tuple(made), unknown=unknown)
         account = accounts.open_account(owner_id=owner_id, name=ACCOUNT, deposit=settings.PAPER_CASH, now=now)
         known = list(Instrument.objects.filter(symbol__in=GRIDS))
@@ -132,7 +141,30 @@ def _strategy(follower: Follower, account: Account, instruments: Sequence[Instru
     )
     if created:
         strategy.instruments.set(instruments)
+        _to_paper(strategy)
     Allocation.objects.get_or_create(
-        strategy=strategy, account=account, defaults={"notional": NOTIONAL, **follower.bracket}
+        strategy=strategy,
+        account=account,
+        # On every bar and left by its own legs alone: there is to be much to look at.
+        defaults={"notional": NOTIONAL, "entries": Entries.LEVEL, "exit_on_signal": False, **follower.bracket},
     )
     return created
+
+
+def _to_paper(strategy: Strategy) -> None:
+    """Let a strategy of the demo trade without evidence: it is there to show what happens, not to earn."""
+    for stage in (Stage.BACKTESTED, Stage.PAPER):
+        gate.override(strategy.pk, stage, reason=WHY, actor=ACTOR)
+
+
+def _renew() -> None:
+    """Bring the demo's strategies back that fell to draft because an update of the site changed their code."""
+    for follower in FOLLOWERS:
+        own = {"plugin": follower.plugin, "parameters": follower.parameters, "bar_seconds": follower.bar_seconds}
+        strategy = Strategy.objects.filter(name=follower.name, **own).first()
+        if strategy is None:
+            continue
+        stages.void_if_changed(strategy, actor=ACTOR)
+        last = Event.objects.filter(subject=f"strategy:{strategy.pk}", kind__in=STEPS).order_by("-id").first()
+        if strategy.stage == Stage.DRAFT and last is not None and last.kind == STEPS[0]:
+            _to_paper(strategy)

@@ -1,17 +1,22 @@
-"""Reading strategies: which are to be asked for a bar, and how often one has failed lately."""
+"""Reading strategies: which are to be asked for a bar, and by which evidence they came where they are."""
 
 from collections.abc import Iterable
 from datetime import datetime
 
-from apps.journal.models import Event
+from django.db.models import Q
+
+from apps.domain.backtests.gate import FOLLOWED
 from apps.strategies.models import Signal, Strategy
 
-FAILED, DISABLED = "strategy.failed", "strategy.disabled"
 
+def asked(now: datetime) -> list[Strategy]:
+    """Return the strategies that are asked for signals: switched on, paper or live, and nobody waits for an answer.
 
-def enabled() -> list[Strategy]:
-    """Return the strategies that are switched on."""
-    return list(Strategy.objects.filter(enabled=True))
+    Those that failed lately come last, so that the others need not wait for them.
+    """
+    free = Q(busy_until__isnull=True) | Q(busy_until__lte=now)
+    rows = Strategy.objects.filter(free, enabled=True, stage__in=FOLLOWED)
+    return list(rows.order_by("failures", "pk"))
 
 
 def instruments(strategy: Strategy) -> list[int]:
@@ -25,17 +30,6 @@ def without_signal(strategy: Strategy, bar_at: datetime, instrument_ids: Iterabl
     return [instrument_id for instrument_id in instrument_ids if instrument_id not in done]
 
 
-def failed_bars(strategy: Strategy) -> list[str]:
-    """Return the bars, newest first, at which the strategy failed since it last gave a signal or was disabled."""
-    events = Event.objects.filter(subject=subject(strategy))
-    since = events.filter(kind=DISABLED).order_by("-id").values_list("id", flat=True).first() or 0
-    failures = events.filter(kind=FAILED, id__gt=since)
-    signal = Signal.objects.filter(strategy=strategy).order_by("-id").first()
-    if signal is not None:
-        failures = failures.filter(at__gt=signal.made_at)
-    return list(failures.order_by("-id").values_list("payload__bar_at", flat=True)[:100])
-
-
-def subject(strategy: Strategy) -> str:
+def subject(strategy_id: int) -> str:
     """Name a strategy as events do."""
-    return f"strategy:{strategy.pk}"
+    return f"strategy:{strategy_id}"

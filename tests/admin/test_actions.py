@@ -337,7 +337,8 @@ def test_a_strategy_is_judged_by_its_plug_in(desk: Client, btc: Instrument, acco
     given = {
         "name": "trend",
         "plugin": "sma_cross",
-        "parameters": '{"fast": 30, "slow": 20}',
+        "parameter_fast": "5",
+        "parameter_slow": "20",
         "bar_seconds": "60",
         "instruments": [btc.pk],
         "allocations-TOTAL_FORMS": "1",
@@ -345,15 +346,17 @@ def test_a_strategy_is_judged_by_its_plug_in(desk: Client, btc: Instrument, acco
         "allocations-0-account": account.pk,
         "allocations-0-notional": "1000",
         "allocations-0-max_lots": "1",
+        "allocations-0-sides": "both",
+        "allocations-0-entries": "change",
         "allocations-0-stop_loss": "0.01",
         "allocations-0-enabled": "on",
     }
     address = reverse("admin:strategies_strategy_add")
-    for bad in ('{"fast": 30, "slow": 20}', '{"nonsense": 1}', '{"fast": "x"}', "[1]", "{"):
-        answer = desk.post(address, given | {"parameters": bad})
-        assert "parameters" in answer.context["adminform"].form.errors, bad
+    for bad in ("30", "0", "x", "1.5", ""):  # 30 is a number of bars, but not fewer than the slow one's
+        answer = desk.post(address, given | {"parameter_fast": bad})
+        assert "parameter_fast" in answer.context["adminform"].form.errors, bad
     assert not Strategy.objects.exists()
-    assert desk.post(address, given | {"parameters": '{"fast": 5}'}).status_code == 302
+    assert desk.post(address, given).status_code == 302
     strategy = Strategy.objects.get()
     assert strategy.parameters == {"fast": 5}
     assert strategy.allocations.get().stop_loss == Decimal("0.01")

@@ -30,9 +30,9 @@ def address(make_world: Callable[[], World]) -> str:
     since = datetime.now(UTC) - timedelta(hours=6)
     filled = world.manage("backfill", SYMBOL, "--since", since.isoformat())
     assert filled.returncode == 0, filled.stderr
-    for name in ("worker", "web"):
+    for name in ("worker-backtests", "web"):
         world.start(name)
-    world.wait_for("worker")
+    world.wait_for("worker-backtests")
     get_user_model()._default_manager.create_superuser("root", password=PASSWORD)
     found = f"http://127.0.0.1:{world.ports['WEB_PORT']}"
     eventually(lambda: _answers(found), explain=lambda: world.log("web"))

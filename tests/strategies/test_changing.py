@@ -77,6 +77,22 @@ def test_a_lot_is_opened_when_the_stance_changes(allocation: Allocation, stances
     assert list(Position.objects.order_by("pk").values_list("side", flat=True)) == opened
 
 
+@pytest.mark.parametrize(
+    ("stances", "opened"),
+    [([-1, 1], ["long"]), ([-1, 0, 1], []), ([0, 1], []), ([-1, 1, 0, 1], ["long"]), ([-1, 1, -1], ["long", "short"])],
+)
+def test_a_cross_is_an_opposite_stance_and_a_tie_neither_opens_nor_leaves(
+    allocation: Allocation, stances: list[int], opened: list[str]
+) -> None:
+    Allocation.objects.update(entries="cross")
+    for bar, stance in enumerate(stances):
+        follow(allocation, stance, bar)
+        asked = list(requested())
+        assert not (stance == 0 and asked)
+        left()
+    assert list(Position.objects.order_by("pk").values_list("side", flat=True)) == opened
+
+
 def test_one_that_was_stopped_out_waits_for_the_next_change(allocation: Allocation) -> None:
     follow(allocation, 0, bar=0)
     (first,) = follow(allocation, 1, bar=1)

@@ -1,0 +1,73 @@
+"""Forms made of a plug-in's own schema: one field per parameter, with its help, its bounds and its default."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django import forms
+from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldBooleanSwitchWidget,
+)
+
+from apps.domain.errors import Refused
+from apps.domain.strategies import contract
+from apps.domain.strategies.contract import Strategy
+
+PREFIX: Final = "parameter_"
+
+
+def fields(plugin: type[Strategy]) -> dict[str, forms.Field]:
+    """Return a form field for each parameter of a plug-in, by the name the form knows it by."""
+    properties = contract.schema(plugin)["properties"]
+    return {PREFIX + name: _field(item) for name, item in properties.items()}
+
+
+def initial(plugin: type[Strategy], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the fields show at first: the values given, and defaults for the others."""
+    properties = contract.schema(plugin)["properties"]
+    return {PREFIX + name: values.get(name, item["default"]) for name, item in properties.items()}
+
+
+def values(plugin: type[Strategy], cleaned: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that a form holds, those that differ from the plug-in's defaults."""
+    properties = contract.schema(plugin)["properties"]
+    given = {name: cleaned.get(PREFIX + name) for name in properties}
+    return {name: value for name, value in given.items() if value is not None and value != properties[name]["default"]}
+
+
+def check(form: forms.BaseForm, plugin: type[Strategy], chosen: Mapping[str, Any]) -> None:
+    """Let the plug-in refuse what does not go together; each problem comes back beside its field."""
+    try:
+        contract.build(plugin, chosen)
+    except Refused as refused:
+        for problem in refused.problems:
+            name = PREFIX + problem.field
+            text = f"{problem.value} {problem.rule}; {problem.remedy}."
+            form.add_error(name if name in form.fields else None, text)
+
+
+def _field(item: Mapping[str, Any]) -> forms.Field:
+    shared: dict[str, Any] = {"label": item["title"], "help_text": _help(item)}
+    if item["type"] == "boolean":
+        return forms.BooleanField(**shared, required=False, widget=UnfoldBooleanSwitchWidget)
+    if "enum" in item:
+        choices = [(word, word) for word in item["enum"]]
+        return forms.ChoiceField(**shared, choices=choices, widget=UnfoldAdminSelectWidget)
+    bounds = {"min_value": item["minimum"], "max_value": item["maximum"]}
+    if item["type"] == "integer":
+        return forms.IntegerField(**shared, **bounds, widget=UnfoldAdminIntegerFieldWidget(attrs={"step": 1}))
+    return forms.FloatField(**shared, **bounds, widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any"}))
+
+
+def _help(item: Mapping[str, Any]) -> str:
+    said = [item["description"].rstrip(".") + "."]
+    if "minimum" in item:
+        said.append(f"{item['minimum']:g} to {item['maximum']:g}.")
+    if item["type"] != "boolean":
+        said.append(f"Usually {item['default']}.")
+    return " ".join(said)
+
+
+__all__ = ["PREFIX", "check", "fields", "initial", "values"]
