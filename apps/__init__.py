@@ -1,0 +1,5 @@
+"""The parts of the product."""
+
+from typing import Final
+
+VERSION: Final = "0.2.0"  # the same in pyproject.toml and on top of CHANGELOG.md

@@ -1,6 +1,8 @@
 """Which plug-ins are there? One mechanism for feeds, brokers, strategies, channels: the folder is walked."""
 
-from functools import cached_property
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from inspect import isabstract
@@ -8,6 +10,7 @@ from pkgutil import iter_modules
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 class PluginError(LookupError):
@@ -26,13 +29,20 @@ class Registry(Generic[T]):
     """The plug-ins of one kind: classes below `base` with a `name` of their own, found in `package` and `group`.
 
     Every module of the package is imported at the first look; a new plug-in is one new file. Third parties offer theirs
-    through the entry-point group.
+    through the entry-point group. One that cannot be imported is left out, logged and listed in `broken`: the others
+    work without it.
     """
 
     def __init__(self, *, package: str, base: type[Any], group: str) -> None:
         self._package = package
         self._base = base
         self._group = group
+        self._broken: dict[str, str] = {}
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """Return why a module or an entry point could not be loaded, by its name."""
+        return self._broken if self._found else {}
 
     def names(self) -> list[str]:
         """Return the known names, sorted."""
@@ -44,6 +54,8 @@ class Registry(Generic[T]):
             return self._found[name]
         except KeyError:
             known = ", ".join(self.names()) or "none"
+            if name in self._broken:
+                raise UnknownPlugin(f"{name!r} could not be loaded: {self._broken[name]}; known: {known}") from None
             raise UnknownPlugin(f"no {self._base.__name__} is called {name!r}; known: {known}") from None
 
     @cached_property
@@ -58,20 +70,29 @@ class Registry(Generic[T]):
 
     def _in_folder(self) -> list[type[T]]:
         folder = import_module(self._package)
-        modules = [import_module(f"{self._package}.{entry.name}") for entry in iter_modules(folder.__path__)]
+        names = [entry.name for entry in iter_modules(folder.__path__)]
+        loads = {name: partial(import_module, f"{self._package}.{name}") for name in names}
         return [
             thing
-            for module in modules
+            for module in self._loaded(loads)
             for thing in vars(module).values()
             if self._is_plugin(thing) and thing.__module__ == module.__name__
         ]
 
     def _from_others(self) -> list[type[T]]:
-        offered = [entry.load() for entry in entry_points(group=self._group)]
+        offered = list(self._loaded({entry.name: entry.load for entry in entry_points(group=self._group)}))
         for thing in offered:
             if not self._is_plugin(thing):
                 raise PluginError(f"{thing!r} of {self._group} is not a named {self._base.__name__}")
         return offered
+
+    def _loaded(self, loads: Mapping[str, Callable[[], Any]]) -> Iterator[Any]:
+        for name, load in loads.items():
+            try:
+                yield load()
+            except Exception as error:  # a plug-in is foreign code: whatever it raises is its failure, not ours
+                self._broken[name] = f"{type(error).__name__}: {error}"
+                logger.exception("The plug-in %s of %s cannot be loaded and is left out", name, self._package)
 
     def _is_plugin(self, thing: object) -> bool:
         if not isinstance(thing, type) or not issubclass(thing, self._base) or isabstract(thing):

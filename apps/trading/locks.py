@@ -20,6 +20,12 @@ def account(account_id: int) -> Account:
     return Account.objects.select_for_update(no_key=True).get(pk=account_id)
 
 
+def accounts(account_id: int | None) -> list[Account]:
+    """Lock one account or all of them: whatever was being opened there is open when this returns."""
+    rows = Account.objects.select_for_update(no_key=True).order_by("pk")
+    return list(rows if account_id is None else rows.filter(pk=account_id))
+
+
 def position(position_id: int) -> Position:
     """Lock one position, waiting for whoever holds it."""
     rows = Position.objects.select_for_update(of=("self",), no_key=True).select_related("instrument", "account")

@@ -10,7 +10,7 @@ from apps.backtests.report import Subject
 from apps.domain.backtests import critique, engine, statistics
 from apps.domain.backtests.conventions import Conventions
 from apps.domain.strategies.contract import Candles
-from tests.backtests import walks
+from tests.backtests import spells
 
 RULES = Conventions(sides="both", stop_loss=0.03, take_profit=0.04, exit_on_signal=False, fee_rate=0.001)
 
@@ -23,7 +23,7 @@ def stances(candles: Candles, bars: int = 7) -> np.ndarray:
 
 def subject(candles: Candles | None = None, rules: Conventions = RULES, **given: Any) -> Subject:
     """Return what a report of a run on these candles is made of."""
-    candles = walks.candles(900, wide=0.05) if candles is None else candles
+    candles = spells.candles(900, wide=0.05) if candles is None else candles
     first, second = engine.both_bounds(candles, stances(candles), rules)
     told = statistics.of(first, candles)
     context = critique.Context(parameter_count=1, candles=(candles,), bounds=(first, second), missing_bars=2)

@@ -13,7 +13,7 @@ from apps.backtests.report import charts, page, scales, tables, tags, wording
 from apps.domain.backtests import catalogue, engine, statistics
 from apps.domain.backtests.conventions import Conventions
 from apps.domain.strategies.contract import Candles
-from tests.backtests import reports, walks
+from tests.backtests import reports, spells
 from tests.domain import curves
 
 NASTY = '<script>alert("x")</script>&amp;\'"'
@@ -164,7 +164,7 @@ def test_a_single_spike_survives_the_thinning() -> None:
 
 @pytest.mark.parametrize("bars", [1, 2, 3, 40])
 def test_a_run_without_a_trade_is_a_report_as_well(bars: int) -> None:
-    candles = walks.candles(bars)
+    candles = spells.candles(bars)
     result = engine.run(candles, np.zeros(bars, np.int8), Conventions())
     told = page.html(report.Subject(plugin="idle", result=result, statistics=statistics.of(result, candles)))
     assert "No trade was closed." in words(body(told))
@@ -179,7 +179,7 @@ def test_without_candles_the_charts_of_prices_are_left_out(subject: report.Subje
 
 
 def test_several_instruments_name_theirs_in_the_list() -> None:
-    one, other = walks.candles(300, seed=2), walks.candles(300, seed=3)
+    one, other = spells.candles(300, seed=2), spells.candles(300, seed=3)
     wanted = np.column_stack([reports.stances(one), reports.stances(other)])
     result = engine.run([one, other], wanted, Conventions(sizing="percent", size=0.3))
     told = page.html(

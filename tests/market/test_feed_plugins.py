@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from apps.domain.plugins import DuplicatePlugin, PluginError, Registry, UnknownPlugin
+from apps.domain.strategies.registry import STRATEGIES
 from apps.market.feeds import FEEDS
 from apps.market.feeds.base import Feed
 from apps.market.feeds.coinbase import CoinbaseFeed
@@ -53,6 +54,23 @@ def test_an_unknown_name_says_which_are_known(folder: Path) -> None:
     (folder / "one.py").write_text(HEAD + "class One(CoinbaseFeed):\n    name = 'one'\n")
     with pytest.raises(UnknownPlugin, match="no Feed is called 'two'; known: one"):
         registry().get("two")
+
+
+def test_one_that_cannot_be_imported_is_said_so_and_hurts_no_other(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "one.py").write_text(HEAD + "class One(CoinbaseFeed):\n    name = 'one'\n")
+    (folder / "bad.py").write_text("import nothing_of_this_name\n")
+    found = registry()
+    assert found.names() == ["one"]
+    assert found.broken == {"bad": "ModuleNotFoundError: No module named 'nothing_of_this_name'"}
+    assert "plug-in bad" in caplog.text
+    with pytest.raises(UnknownPlugin, match=r"'bad' could not be loaded: ModuleNotFoundError.*known: one"):
+        found.get("bad")
+
+
+def test_all_that_are_shipped_can_be_loaded() -> None:
+    assert (FEEDS.broken, STRATEGIES.broken) == ({}, {})
 
 
 def installed(folder: Path, target: str) -> None:

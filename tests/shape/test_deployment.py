@@ -22,6 +22,7 @@ DEFAULTS = {
     "WEB_PORT": 8000,
     "EXIT_WORKERS": 2,
     "WORKERS": 2,
+    "BACKTEST_WORKERS": 2,
 }
 SERVERS = frozenset({"postgres", "redis"})
 ONCE = frozenset({"migrate"})
@@ -66,7 +67,7 @@ def test_every_worker_has_the_environment_of_its_process(compose: dict[str, Any]
 
 
 def test_a_worker_has_time_to_end(compose: dict[str, Any]) -> None:
-    for name in ("worker", "worker-exits"):
+    for name in ("worker", "worker-exits", "worker-backtests"):
         grace = int(compose["services"][name]["stop_grace_period"].removesuffix("s"))
         assert grace > settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT
 

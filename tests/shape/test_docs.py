@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands, load_command_class
 
+import apps
 from tests.shape import source
 from tests.shape.source import ROOT
 
@@ -108,7 +109,7 @@ def _folder(name: str) -> str:
 def test_the_newest_change_is_the_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     titles = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert titles[0] == version
+    assert titles[0] == version == apps.VERSION
     assert titles == sorted(titles, key=lambda title: [-int(part) for part in title.split(".")])
 
 

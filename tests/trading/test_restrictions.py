@@ -8,7 +8,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from apps.domain.errors import Refused
 from apps.domain.restrictions import Scope, TradingState, most_severe
@@ -170,6 +170,42 @@ def test_of_those_who_open_all_the_time_nobody_opens_after_it(account: Account, 
         ending.set()
         for thread in threads:
             thread.join(10)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_flattening_also_leaves_what_was_being_opened_in_that_moment(account: Account, instrument: Instrument) -> None:
+    """A slow opening has read the state and not yet committed when the switch is pressed."""
+    begun, finish = threading.Event(), threading.Event()
+
+    def open_slowly() -> None:
+        with transaction.atomic():
+            positions.open_position(wish(account, instrument), now=now())
+            begun.set()
+            finish.wait(10)
+        connection.close()
+
+    asked: list[int] = []
+    slow = threading.Thread(target=open_slowly)
+    slow.start()
+    assert begun.wait(10)
+
+    def flatten() -> None:
+        asked.append(order(TradingState.HALTED, flatten=True))
+        connection.close()
+
+    switch = threading.Thread(target=flatten)
+    switch.start()
+    deadline = time.monotonic() + 10
+    while not Restriction.objects.exists():  # it is stopped at once, although that opening still holds its locks
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert asked == []
+    finish.set()
+    slow.join(10)
+    switch.join(10)
+    assert asked == [1]
+    drain()
+    assert not Position.objects.exclude(status="closed").exists()
 
 
 def run(*words: str) -> str:

@@ -159,7 +159,7 @@ def _leave(signal: Signal, allocation: Allocation, now: datetime) -> Iterator[in
 
     A signal says nothing about lots that its own bar or a later one opened, so one that comes late leaves none of them.
     """
-    if not allocation.exit_on_signal:
+    if not allocation.exit_on_signal or (allocation.entries == Entries.CROSS and not signal.stance):
         return
     agrees = {1: Side.LONG, -1: Side.SHORT}.get(signal.stance, "")
     leaving = Exit.objects.filter(leg=None, status__in=LIVE_EXITS).values("position_id")
@@ -192,6 +192,8 @@ def _opens(signal: Signal, allocation: Allocation) -> bool:
     if allocation.entries == Entries.LEVEL:
         return True
     before = _before(signal)
+    if allocation.entries == Entries.CROSS:
+        return before == -signal.stance
     return before is not None and before != signal.stance
 
 

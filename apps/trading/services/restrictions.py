@@ -33,31 +33,38 @@ class Order:
 def order(wanted: Order, *, now: datetime) -> int:
     """Set the trading state of a scope and return how many exits were asked for.
 
-    Said again it changes nothing but the reason. Openings that read the state before this committed finish; none that
-    begins afterwards passes. Raises Refused when the scope does not exist or the reason is missing.
+    The state waits for nobody: openings that read it before this finish, none that begins afterwards passes. To flatten
+    comes second, in a transaction of its own that waits for those openings, so that what they opened is left as well.
+    Raises Refused when the scope does not exist or the reason is missing.
     """
     problems = _problems(wanted)
     if problems:
         raise Refused(*problems)
     with transaction.atomic():
-        before = _set(wanted, now)
-        asked = _leave(wanted, now) if wanted.flatten else 0
-        payload = {
-            "scope": str(wanted.scope),
-            "target": wanted.target,
-            "state": str(wanted.state),
-            "before": before,
-            "reason": wanted.reason,
-            "source": wanted.source,
-            "exits": asked,
-        }
-        account_id = wanted.target if wanted.scope is Scope.ACCOUNT else None
-        subject = f"{wanted.scope}:{wanted.target}"
-        journal.record("trading.state_changed", subject, account_id=account_id, actor=wanted.actor, payload=payload)
-        bell.announce_after_commit()
-        if asked:
-            bell.ring_after_commit()
+        _record(wanted, "trading.state_changed", {"before": _set(wanted, now)})
+    if not wanted.flatten:
+        return 0
+    with transaction.atomic():
+        locks.accounts(wanted.target if wanted.scope is Scope.ACCOUNT else None)
+        asked = _leave(wanted, now)
+        _record(wanted, "trading.flattened", {"exits": asked})
+        bell.ring_after_commit()
     return asked
+
+
+def _record(wanted: Order, kind: str, facts: dict[str, object]) -> None:
+    """Write what was done, where, by whom and why, for the journal and the screens."""
+    payload = {
+        "scope": str(wanted.scope),
+        "target": wanted.target,
+        "state": str(wanted.state),
+        "reason": wanted.reason,
+        "source": wanted.source,
+        **facts,
+    }
+    account_id = wanted.target if wanted.scope is Scope.ACCOUNT else None
+    journal.record(kind, f"{wanted.scope}:{wanted.target}", account_id=account_id, actor=wanted.actor, payload=payload)
+    bell.announce_after_commit()
 
 
 def refusals(
