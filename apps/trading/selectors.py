@@ -57,6 +57,13 @@ def events(user: Caller) -> QuerySet[Event]:
     return rows if sees_all(user) else rows.filter(account_id__in=for_user(user).values("id"))
 
 
+def lots() -> QuerySet[Position]:
+    """Return the positions that strategies opened and hold, those being left not among them."""
+    leaving = Exit.objects.filter(leg=None, status__in=LIVE_EXITS).values("position_id")
+    held = Position.objects.filter(signal__isnull=False).exclude(status=PositionStatus.CLOSED)
+    return held.exclude(pk__in=leaving)
+
+
 def restrictions() -> list[Restriction]:
     """Return where trading is stopped at present; empty when it is allowed everywhere."""
     return list(Restriction.objects.all())

@@ -1,9 +1,11 @@
 """Following as a backtest does: open when the stance changes, leave once it no longer agrees, whatever comes twice."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
+from threading import Barrier
 
 import pytest
 from django.db import connection
@@ -15,6 +17,7 @@ from apps.strategies.models import Signal, Strategy
 from apps.trading.models import Account, Allocation, Exit, Position
 from apps.trading.services import accounts, allocations, exits, restrictions
 from tests.strategies.conftest import NOW, make_strategy, quote
+from tests.trading.racing import race
 
 
 @pytest.fixture
@@ -250,3 +253,27 @@ def test_what_the_strategy_plans_replaces_what_the_account_says(allocation: Allo
     assert found[LegKind.STOP_LOSS].level == Decimal("98.76")  # rounded away from the price
     assert found[LegKind.TAKE_PROFIT].level == Decimal("102.02")  # 100.01 and 2 %, rounded away
     assert (found[LegKind.TRAILING_STOP].trail, found[LegKind.TRAILING_STOP].trail_is_rate) == (Decimal("1.23"), False)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("most", [1, 3])
+def test_signals_followed_at_the_same_time_open_no_more_lots_than_allowed(
+    allocation: Allocation, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Six at once, each having counted before any of them opened; allowed six, all of them open: the control."""
+    Allocation.objects.update(max_lots=most, entries="level")
+    signals = [signal(allocation.strategy, 1, bar) for bar in range(6)]
+    barrier = Barrier(len(signals))
+    count = allocations._lots
+
+    def count_together(strategy_ids: Sequence[int]) -> object:
+        found = count(strategy_ids)
+        barrier.wait(20)
+        return found
+
+    monkeypatch.setattr(allocations, "_lots", count_together)
+    race(*(partial(allocations.follow, [row.pk], NOW) for row in signals))
+    assert Position.objects.count() == most
+    Allocation.objects.update(max_lots=6 + most)
+    race(*(partial(allocations.follow, [signal(allocation.strategy, 1, 10 + bar).pk], NOW) for bar in range(6)))
+    assert Position.objects.count() == most + 6

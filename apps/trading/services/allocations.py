@@ -15,12 +15,11 @@ from apps.domain.errors import Refused, Unavailable
 from apps.domain.legs import ExitReason, Leg, LegKind
 from apps.domain.restrictions import TradingState
 from apps.domain.sides import Side
-from apps.domain.states import LIVE_EXITS, PositionStatus
 from apps.market import selectors as market
 from apps.market.models import Instrument, Quote
 from apps.strategies.models import Signal
 from apps.trading import selectors
-from apps.trading.models import Allocation, Exit, Position
+from apps.trading.models import Allocation
 from apps.trading.services import exits, positions, restrictions
 
 SOURCE: Final = "strategy"  # who saw that a lot is to be left
@@ -148,9 +147,8 @@ def _key(allocation: Allocation, signal: Signal) -> _Key:
 
 
 def _lots(strategy_ids: Sequence[int]) -> _Lots:
-    leaving = Exit.objects.filter(leg=None, status__in=LIVE_EXITS).values("position_id")
-    rows = Position.objects.filter(signal__strategy_id__in=set(strategy_ids)).exclude(status=PositionStatus.CLOSED)
-    keys = rows.exclude(pk__in=leaving).values_list("account_id", "signal__strategy_id", "instrument_id")
+    rows = selectors.lots().filter(signal__strategy_id__in=set(strategy_ids))
+    keys = rows.values_list("account_id", "signal__strategy_id", "instrument_id")
     return _Lots(held=Counter(keys))
 
 
@@ -162,14 +160,13 @@ def _leave(signal: Signal, allocation: Allocation, now: datetime) -> Iterator[in
     if not allocation.exit_on_signal or (allocation.entries == Entries.CROSS and not signal.stance):
         return
     agrees = {1: Side.LONG, -1: Side.SHORT}.get(signal.stance, "")
-    leaving = Exit.objects.filter(leg=None, status__in=LIVE_EXITS).values("position_id")
-    held = Position.objects.filter(
+    held = selectors.lots().filter(
         account_id=allocation.account_id,
         instrument_id=signal.instrument_id,
         signal__strategy_id=signal.strategy_id,
         signal__bar_at__lt=signal.bar_at,
-    ).exclude(status=PositionStatus.CLOSED)
-    for position_id in held.exclude(side=agrees).exclude(pk__in=leaving).order_by("pk").values_list("pk", flat=True):
+    )
+    for position_id in held.exclude(side=agrees).order_by("pk").values_list("pk", flat=True):
         try:
             exits.request_exit(
                 position_id=position_id,
@@ -231,6 +228,7 @@ def _open(signal: Signal, allocation: Allocation, quote: Quote, now: datetime) -
         legs=legs(allocation, side, price, instrument.tick_size, now, signal.plan),
         actor=f"strategy:{signal.strategy_id}",
         signal_id=signal.pk,
+        max_lots=allocation.max_lots,
     )
     try:
         opened = positions.open_position(wish, now=now)

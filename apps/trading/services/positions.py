@@ -43,6 +43,7 @@ class Opening:
     actor: str = ""
     request_key: str | None = None
     signal_id: int | None = None
+    max_lots: int | None = None  # of the signal's strategy and the instrument in this account, this one included
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +139,7 @@ def _open(wishes: Sequence[Opening], now: datetime) -> list[Opened]:
             answers[index] = earlier
             continue
         _refuse_restricted(restrictions, wish)
+        _refuse_crowded(wish)
         instrument = instruments[wish.instrument_id]
         account = accounts[wish.account_id]
         reference = _reference(wish.side, _fresh(instrument, quotes, now))
@@ -171,6 +173,18 @@ def _refuse_restricted(restrictions: Sequence[Restriction], wish: Opening) -> No
     )
     if problems:
         raise Refused(*problems)
+
+
+def _refuse_crowded(wish: Opening) -> None:
+    """Count the lots under the account's lock: two signals that come at once cannot both take the last place."""
+    if wish.max_lots is None or wish.signal_id is None:
+        return
+    of_strategy = Signal.objects.filter(pk=wish.signal_id).values("strategy_id")
+    lots = selectors.lots().filter(account_id=wish.account_id, instrument_id=wish.instrument_id)
+    held = lots.filter(signal__strategy_id__in=of_strategy).count()
+    if held >= wish.max_lots:
+        rule = f"the strategy holds {held} of at most {wish.max_lots} lots of this instrument"
+        raise Refused(Problem(field="lots", value=str(held + 1), rule=rule, remedy="wait until one is left"))
 
 
 def _entry(wish: Opening, account: Account, instrument: Instrument, reference: Decimal, price: Decimal) -> _Entry:
