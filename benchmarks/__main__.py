@@ -14,12 +14,15 @@ from typing import Any
 from redis import Redis
 
 from benchmarks import (
+    backtests,
     bursts,
     figures,
     latency,
     receiving,
+    reference_rows,
     restarts,
     stage,
+    starting,
     stored,
     sustained,
     trailing,
@@ -34,6 +37,9 @@ BENCHMARKS: dict[str, Any] = {
     "restarts": restarts,
     "trailing": trailing,
     "stored": stored,
+    "backtests": backtests,
+    "starting": starting,
+    "reference_rows": reference_rows,
 }
 
 

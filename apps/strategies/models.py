@@ -59,7 +59,13 @@ class Signal(models.Model):
     instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE)
     bar_at = models.DateTimeField(help_text="When the bar began.")
     stance = models.SmallIntegerField(help_text="+1 long, 0 flat, -1 short.")
-    weight = models.FloatField(null=True, blank=True, help_text="Target share of the equity, -1 to 1, if it gives one.")
+    weight = models.DecimalField(
+        max_digits=9,
+        decimal_places=8,
+        null=True,
+        blank=True,
+        help_text="Target share of the equity, -1 to 1, if it gives one.",
+    )
     price = models.DecimalField(max_digits=28, decimal_places=12, help_text="The close of the bar.")
     plan = models.JSONField(
         null=True, blank=True, help_text="Ways out it asks for: prices of stop_loss and take_profit, trailing distance."

@@ -76,8 +76,8 @@ def test_a_source_folder_that_cannot_be_written_is_no_obstacle(project: Path, tm
     # A file where the folder would be stands for a read-only installation: root may write anywhere else.
     (project / "__pycache__").mkdir(exist_ok=True)
     (project / "__pycache__" / "compiled").touch()
-    assert ask(project, XDG_CACHE_HOME=str(tmp_path / "mine")) == "6.0"
-    assert list((tmp_path / "mine").rglob("*.nbc"))
+    assert ask(project, HOME=str(tmp_path / "mine")) == "6.0"
+    assert list((tmp_path / "mine" / ".cache").rglob("*.nbc"))
 
 
 def test_only_a_few_folders_of_earlier_sources_stay(project: Path) -> None:

@@ -22,7 +22,7 @@ SHARED: dict[str, tuple[Callable[..., Any], Callable[..., Any], int]] = {
     "stop_hit": (legs.stop_hit, prices.stop_hit, 2),
     "target_hit": (legs.target_hit, prices.target_hit, 2),
     "better": (legs.better, prices.better, 2),
-    "level_at_rate": (legs.level_at_rate, prices.level_at_rate, 2),
+    "level_at_rate": (legs.level_at_rate, prices.at_rate, 2),
     "trail_level": (legs.trail_level, prices.trail_level, 2),
     "trail_level_at_rate": (legs.trail_level_at_rate, prices.trail_level_at_rate, 2),
     "worse": (fills.worse, prices.worse, 3),

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from pytest_django import Settings
 
 from apps.access.models import User
 from apps.market import selectors, store
@@ -21,12 +22,18 @@ from apps.trading.services import accounts
 NOW = datetime(2026, 1, 5, 12, 0, 31, tzinfo=UTC)  # the ten-second bar that began at 12:00:20 closed a second ago
 
 
-@pytest.fixture(scope="session")
-def market_store() -> store.Store:
-    found = selectors.market_store()
-    store.migrate(found.url)
+@pytest.fixture
+def market_store(_migrated_store: str, settings: Settings, transactional_db: None) -> Iterator[store.Store]:
+    """The market store inside this test process's own database: numbers of instruments repeat in another one's."""
+    settings.DATABASE_URL = settings.MARKET_DATABASE_URL = _migrated_store
+    opened = selectors.market_store  # by its own name: a test may put another in its place
+    opened.cache_clear()
+    found = opened()
     partitions.ahead(found, NOW)
-    return found
+    yield found
+    assert services.settle(30)
+    found.close()
+    opened.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +49,7 @@ def hosts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.fixture
-def instrument(transactional_db: None) -> Instrument:
+def instrument(market_store: store.Store) -> Instrument:
     return make_instrument("BTC-USD")
 
 

@@ -8,7 +8,7 @@ from apps.domain.backtests.state import Book, Rules
 
 OPEN, LEVEL, CLAMP = 0, 1, 2  # readings of a gap, in the order of conventions.Gap
 STOP_LOSS, TRAILING_STOP, BREAK_EVEN = map(int, (Reason.STOP_LOSS, Reason.TRAILING_STOP, Reason.BREAK_EVEN))
-HALF_TOLERANCE, HALF_NEARNESS = 1e-12, 1e-9
+HALF_TOLERANCE, HALF_NEARNESS = 4e-15, 1e-9
 SETTLED_DIGITS = 14
 LEAST_SETTLED, MOST_SETTLED = 1e-8, 1e13  # in between the powers of ten that settle a price are exact
 
@@ -46,7 +46,7 @@ def settled(value: float) -> float:
 def rounded(value: float, decimals: int) -> float:
     """Return `value` at so many decimals, halves up as commercial rounding has it; -1 leaves it.
 
-    0.002 of 3 times 102.50 is 0.615, a half that floats cannot write: what lies within a rate of 1e-12 of a half, or
+    0.002 of 3 times 102.50 is 0.615, a half that floats cannot write: what lies within a rate of 4e-15 of a half, or
     within 1e-9 of the last decimal, is one.
     """
     if decimals < 0:

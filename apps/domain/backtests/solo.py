@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from apps.domain import compiled
 from apps.domain.backtests import kernel, leaving
-from apps.domain.backtests.kernel import BY_CHANGE, Desk, Floats, Market
+from apps.domain.backtests.entering import Counts
+from apps.domain.backtests.kernel import BY_LEVEL, IN_POSITION, Desk, Floats, Market
 from apps.domain.backtests.state import Book, Rules
 
 Stances = npt.NDArray[np.int8]
@@ -30,7 +31,7 @@ def simulate(market: Market, desk: Desk, since: int) -> int:
         if book.side == 0:
             t = _flat(t, lag, stances, account.cash, desk.equity, rules)
         elif leaving.has_levels(book):
-            t = _guarded(t, lag, stances, high, low, close, account.cash, desk.equity, book, rules)
+            t = _guarded(t, lag, stances, high, low, close, account.cash, desk.equity, book, rules, desk.refused)
         else:
             t = _held(t, lag, stances, close, account.cash, desk.equity, book, rules)
     kernel.finish(bars - 1, market, desk)
@@ -42,15 +43,25 @@ def _flat(t: int, lag: int, stances: Stances, cash: float, equity: Floats, rules
     """Write the equity of bars from `t` on that can open no position, and return the first that may."""
     if t < 2:
         return t
-    longs, shorts, edges = rules.longs, rules.shorts, rules.entries == BY_CHANGE
-    before = stances[t - lag - 1]
-    for i in range(t, len(equity)):
-        stance = stances[i - lag]
-        if ((stance > 0 and longs) or (stance < 0 and shorts)) and not (edges and stance == before):
-            return i
-        before = stance
-        equity[i] = cash
-    return len(equity)
+    found = t + _wished(stances[t - lag - 1 : len(stances) - lag], rules)
+    into = equity[t:found]
+    for i in range(len(into)):
+        into[i] = cash
+    return found
+
+
+@compiled.part
+def _wished(stances: Stances, rules: Rules) -> int:
+    """Return how many bars pass until a stance may open a position; the first stance is that of the bar before."""
+    longs, shorts, by_level = rules.longs, rules.shorts, rules.entries == BY_LEVEL
+    before, coming = stances[0], stances[1:]
+    for i in range(len(coming)):
+        stance = coming[i]
+        if stance != before or by_level:
+            if (stance > 0 and longs) or (stance < 0 and shorts):
+                return i
+            before = stance
+    return len(coming)
 
 
 @compiled.part
@@ -58,29 +69,69 @@ def _held(
     t: int, lag: int, stances: Stances, close: Floats, cash: float, equity: Floats, book: Book, rules: Rules
 ) -> int:
     """Write the equity of bars from `t` on whose stance leaves the position alone, and return the first other one."""
-    stance, signed = stances[t - lag - 1], book.size * book.side
     end = _last(t, len(equity), book, rules)
-    for i in range(t, end):
-        if stances[i - lag] != stance:
+    found = t + _same(stances[t - lag - 1 : end - lag])
+    _value(close[t:found], cash, book.size * book.side, equity[t:found])
+    return found
+
+
+@compiled.part
+def _same(stances: Stances) -> int:
+    """Return how many stances after the first are the same."""
+    first, coming = stances[0], stances[1:]
+    for i in range(len(coming)):
+        if coming[i] != first:
             return i
-        equity[i] = cash + signed * close[i]
-    return end
+    return len(coming)
 
 
 @compiled.part
 def _guarded(
     t: int, lag: int, stances: Stances, high: Floats, low: Floats, close: Floats, cash: float, equity: Floats,
-    book: Book, rules: Rules,
+    book: Book, rules: Rules, refused: Counts,
 ) -> int:  # fmt: skip
-    """The same for a position with levels: return the first bar that touches one of them or whose stance differs."""
-    stance, side, stop, target = stances[t - lag - 1], book.side, book.stop, book.target
-    signed = book.size * side
+    """The same for a position with levels: return the first bar that touches one of them or may do something else."""
     end = _last(t, len(equity), book, rules)
-    for i in range(t, end):
-        if stances[i - lag] != stance or leaving.touched(side, high[i], low[i], stop, target):
+    since, tops, bottoms = stances[t - lag - 1 : end - lag], high[t:end], low[t:end]
+    if rules.exit_on_signal:
+        found = t + _untouched(book.side, since, tops, bottoms, book.stop, book.target)
+    else:
+        found = t + _ignoring(t - lag, book.side, stances, tops, bottoms, book.stop, book.target, rules, refused)
+    _value(close[t:found], cash, book.size * book.side, equity[t:found])
+    return found
+
+
+@compiled.part
+def _untouched(side: int, stances: Stances, high: Floats, low: Floats, stop: float, target: float) -> int:
+    """Return how many bars pass until one touches a level or the stance is not the first one any more."""
+    before, coming = stances[0], stances[1:]
+    for i in range(len(high)):
+        if coming[i] != before or leaving.touched(side, high[i], low[i], stop, target):
             return i
+    return len(high)
+
+
+@compiled.part
+def _ignoring(
+    d: int, side: int, stances: Stances, high: Floats, low: Floats, stop: float, target: float,
+    rules: Rules, refused: Counts,
+) -> int:  # fmt: skip
+    """Return how many bars pass until one touches a level; entries that stances from bar `d` on want are refused."""
+    before, coming = stances[d - 1], stances[d:]
+    for i in range(len(high)):
+        if leaving.touched(side, high[i], low[i], stop, target):
+            return i
+        if coming[i] != before:
+            before = coming[i]
+            if rules.entries != BY_LEVEL and kernel.wish(d + i, stances, rules) != 0:
+                refused[IN_POSITION] += 1
+    return len(high)
+
+
+@compiled.part
+def _value(close: Floats, cash: float, signed: float, equity: Floats) -> None:
+    for i in range(len(equity)):
         equity[i] = cash + signed * close[i]
-    return end
 
 
 @compiled.rule

@@ -33,8 +33,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="signal",
             name="weight",
-            field=models.FloatField(
-                blank=True, help_text="Target share of the equity, -1 to 1, if it gives one.", null=True
+            field=models.DecimalField(
+                blank=True,
+                decimal_places=8,
+                help_text="Target share of the equity, -1 to 1, if it gives one.",
+                max_digits=9,
+                null=True,
             ),
         ),
         migrations.AddField(

@@ -155,7 +155,7 @@ _INSERT = """
 INSERT INTO strategies_signal (strategy_id, instrument_id, bar_at, stance, price, made_at, weight, reason, version,
     parameters, plan)
 SELECT w.* FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::smallint[], %s::numeric[],
-    %s::timestamptz[], %s::float8[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[]) AS w
+    %s::timestamptz[], %s::numeric[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[]) AS w
 ON CONFLICT (strategy_id, instrument_id, bar_at) DO NOTHING
 RETURNING id
 """
