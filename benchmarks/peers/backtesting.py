@@ -18,7 +18,7 @@ def mean(values: Any, length: int) -> Any:
     return pd.Series(values).rolling(length).mean()
 
 
-class Cross(Strategy):  # type: ignore[misc]
+class Cross(Strategy):
     """Buys on an up-cross, sells everything on a down-cross."""
 
     def init(self) -> None:

@@ -10,7 +10,7 @@ from benchmarks.peers import turn
 from benchmarks.peers.turn import CASH, FAST, FEE, SLOW, STOP, TARGET, Bars, Figures, Run
 
 
-class Cross(bt.Strategy):  # type: ignore[misc]
+class Cross(bt.Strategy):
     """Buys on an up-cross, sells everything on a down-cross; the size is known at the next open only."""
 
     def __init__(self) -> None:

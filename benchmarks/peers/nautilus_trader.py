@@ -26,7 +26,7 @@ INSTRUMENT = InstrumentId(Symbol("WALK"), VENUE)
 BARS = BarType.from_str(f"{INSTRUMENT}-1-MINUTE-LAST-EXTERNAL")
 
 
-class Cross(Strategy):  # type: ignore[misc]
+class Cross(Strategy):
     """Buys on an up-cross, sells everything on a down-cross."""
 
     def __init__(self) -> None:
