@@ -30,6 +30,21 @@ class ExitStatus(StrEnum):
     FAILED = "failed"  # could not be executed; a person is told
 
 
+class OrderStatus(StrEnum):
+    """Where an order stands, as far as we know."""
+
+    NEW = "new"  # stored, not sent
+    SUBMITTING = "submitting"  # a worker is sending it: stored before the call
+    UNKNOWN = "unknown"  # the answer was lost: the venue is asked by client id, nothing is sent again blindly
+    ACCEPTED = "accepted"  # the venue has it
+    PARTIALLY_FILLED = "partially_filled"
+    CANCELLING = "cancelling"  # the venue was asked to take it back; it may still fill
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
 POSITION_MOVES: dict[PositionStatus, frozenset[PositionStatus]] = {
     PositionStatus.OPENING: frozenset({PositionStatus.OPEN, PositionStatus.CLOSED}),
     PositionStatus.OPEN: frozenset({PositionStatus.CLOSING, PositionStatus.CLOSED}),
@@ -48,4 +63,20 @@ EXIT_MOVES: dict[ExitStatus, frozenset[ExitStatus]] = {
     ExitStatus.SUPERSEDED: frozenset(),
     ExitStatus.FAILED: frozenset({ExitStatus.TRIGGERED}),
 }
+_ENDS = frozenset({OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
+_AT_VENUE = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.CANCELLING})
+ORDER_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
+    OrderStatus.NEW: frozenset({OrderStatus.SUBMITTING, OrderStatus.CANCELLED, OrderStatus.REJECTED}),
+    OrderStatus.SUBMITTING: _AT_VENUE | _ENDS | {OrderStatus.UNKNOWN, OrderStatus.NEW},
+    OrderStatus.UNKNOWN: _AT_VENUE | _ENDS | {OrderStatus.SUBMITTING},
+    OrderStatus.ACCEPTED: _ENDS | {OrderStatus.PARTIALLY_FILLED, OrderStatus.CANCELLING},
+    OrderStatus.PARTIALLY_FILLED: _ENDS | {OrderStatus.CANCELLING},
+    OrderStatus.CANCELLING: _ENDS | {OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED},
+    # A fill that the venue reports after it said cancelled is a fact: the order becomes what it is.
+    OrderStatus.CANCELLED: frozenset({OrderStatus.FILLED}),
+    OrderStatus.EXPIRED: frozenset({OrderStatus.FILLED}),
+    OrderStatus.FILLED: frozenset(),
+    OrderStatus.REJECTED: frozenset(),
+}
+ENDED_ORDERS = tuple(sorted(_ENDS))
 LIVE_EXITS = (ExitStatus.TRIGGERED, ExitStatus.CLAIMED)

@@ -51,7 +51,7 @@ def test_a_crossed_leg_closes_the_position_at_the_price_that_crossed(
     (exit_,) = factories.exits_of(position)
     assert (exit_.status, exit_.quantity, exit_.fill_price, exit_.late) == ("done", 2, Decimal(price), False)
     assert position.last_exit_id == exit_.pk
-    fill = exit_.fill
+    fill = exit_.fills.get()
     assert (fill.buy, fill.quantity, fill.price, fill.client_id) == (
         side == "short",
         2,

@@ -44,7 +44,7 @@ def test_an_opening_stores_everything_that_follows_from_it(instrument: Instrumen
         Decimal("0.2002"),
         None,
     )
-    line = fill.ledger_entry
+    line = fill.ledger_entries.get()
     assert (line.kind, line.currency) == ("open", "USD")
     assert (line.cash, line.holdings, line.fees) == (Decimal("-200.4002"), Decimal("200.2"), Decimal("0.2002"))
     event = Event.objects.get(kind="position.created")

@@ -7,6 +7,8 @@ from django.db import models
 
 from apps.domain import numbers
 from apps.market.models import PriceField
+from apps.trading.models.keys import Credential
+from apps.trading.models.profiles import RiskProfile
 
 
 class Account(models.Model):
@@ -21,6 +23,16 @@ class Account(models.Model):
     slippage_rate = models.DecimalField(max_digits=10, decimal_places=8, help_text="Of the price: 0.0001 is 0.01 %.")
     slippage_fixed = PriceField(default=Decimal(0), help_text="Price units, on top of the rate.")
     opened_at = models.DateTimeField()
+    instant = models.BooleanField(
+        default=True,
+        help_text="Its market orders are filled and booked in one transaction, without an order at a broker.",
+    )
+    live = models.BooleanField(default=False, help_text="Real money: needs the site's own switch as well.")
+    credential = models.ForeignKey(Credential, on_delete=models.PROTECT, null=True, blank=True, related_name="accounts")
+    broker_options = models.JSONField(default=dict, blank=True, help_text="What the broker plug-in lets one choose.")
+    risk_profile = models.ForeignKey(
+        RiskProfile, on_delete=models.PROTECT, null=True, blank=True, related_name="accounts"
+    )
 
     class Meta:
         ordering = ("id",)
@@ -29,6 +41,9 @@ class Account(models.Model):
             models.CheckConstraint(
                 condition=models.Q(fee_rate__gte=0, fee_rate__lt=1, slippage_rate__gte=0, slippage_rate__lt=1),
                 name="account_rates_are_rates",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(instant=False) | models.Q(live=False), name="account_live_orders"
             ),
             *(
                 models.CheckConstraint(

@@ -9,6 +9,7 @@ from apps.market.models import Instrument, PriceField, positive
 from apps.trading.models.accounts import Account
 from apps.trading.models.columns import finite
 from apps.trading.models.exits import Exit
+from apps.trading.models.orders import Order
 from apps.trading.models.positions import Position
 
 
@@ -18,12 +19,19 @@ class Fill(models.Model):
     account = models.ForeignKey(Account, on_delete=models.PROTECT, db_index=False, related_name="fills")
     instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, db_index=False)
     position = models.ForeignKey(Position, on_delete=models.PROTECT, related_name="fills")
-    exit = models.OneToOneField(Exit, on_delete=models.PROTECT, null=True, related_name="fill")
-    client_id = models.CharField(max_length=40, unique=True, help_text="A pure function of position and purpose.")
+    exit = models.ForeignKey(Exit, on_delete=models.PROTECT, null=True, related_name="fills")
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, null=True, blank=True, related_name="fills")
+    client_id = models.CharField(
+        max_length=160, unique=True, help_text="A pure function of position and purpose, or of the venue's own number."
+    )
     buy = models.BooleanField()
     quantity = PriceField()
     price = PriceField()
-    fee = PriceField()
+    fee = PriceField(help_text="In the quote currency, at the fill's price where it was paid in another asset.")
+    fee_asset = models.CharField(
+        max_length=12, db_default="", default="", blank=True, help_text="Empty: the quote currency."
+    )
+    fee_paid = PriceField(null=True, blank=True, help_text="In `fee_asset`.")
     at = models.DateTimeField()
 
     class Meta:
@@ -32,6 +40,9 @@ class Fill(models.Model):
             models.CheckConstraint(condition=positive("quantity"), name="fill_quantity_positive"),
             models.CheckConstraint(condition=positive("price"), name="fill_price_positive"),
             finite("fee"),
+            models.UniqueConstraint(
+                fields=("exit",), name="fill_once_per_exit_without_order", condition=models.Q(order__isnull=True)
+            ),
         )
         indexes = (models.Index(fields=("account", "-id"), name="fill_account"),)
 
@@ -48,8 +59,8 @@ class LedgerEntry(models.Model):
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, db_index=False, related_name="ledger")
     currency = models.CharField(max_length=12)
-    fill = models.OneToOneField(Fill, on_delete=models.PROTECT, null=True, related_name="ledger_entry")
-    kind = models.CharField(max_length=16, help_text="deposit, open, close")
+    fill = models.ForeignKey(Fill, on_delete=models.PROTECT, null=True, related_name="ledger_entries")
+    kind = models.CharField(max_length=16, help_text="deposit, open, close, fee, adjust")
     cash = PriceField(default=Decimal(0))
     holdings = PriceField(default=Decimal(0))
     fees = PriceField(default=Decimal(0))
@@ -68,6 +79,7 @@ class LedgerEntry(models.Model):
                 ),
                 name="ledgerentry_sums_to_zero",
             ),
+            models.UniqueConstraint(fields=("fill", "currency"), name="ledgerentry_once_per_fill_and_currency"),
             finite("cash", "holdings", "fees", "pnl", "capital"),
         )
         indexes = (models.Index(fields=("account", "-id"), name="ledger_account"),)

@@ -1,0 +1,1 @@
+"""Risk rules: one file each, found by name, judging plain facts."""
