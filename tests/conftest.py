@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from pytest_django import DjangoDbBlocker, Settings
 
@@ -11,7 +12,13 @@ from apps.market import store
 from apps.market.models import Instrument
 from apps.market.selectors import market_store
 from apps.trading.models import Account, Position
-from tests import factories
+from tests import emptying, factories
+from tests.flow.sites import cluster, make_world, world
+
+__all__ = ["account", "cluster", "instrument", "make_world", "open_position", "tick_store", "world"]
+
+emptying.install()
+settings.PASSWORD_HASHERS = ["tests.hashing.OnceHasher"]
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 """Reading prices: the latest quotes and the candles of an instrument."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from functools import cache
+from typing import NamedTuple
 
 from django.conf import settings
 
 from apps.market import store
-from apps.market.models import Quote
+from apps.market.models import Instrument, Quote
 from apps.market.store import candles as store_candles
 from apps.market.store.candles import CandleArrays
 
@@ -20,6 +21,22 @@ def quote_of(instrument_id: int) -> Quote | None:
 def quotes(instrument_ids: Sequence[int]) -> dict[int, Quote]:
     """Return the latest quotes of several instruments by instrument id."""
     return Quote.objects.in_bulk(list(instrument_ids))
+
+
+class Place(NamedTuple):
+    """Where an instrument is followed, whether new positions may be opened on it, and when its quote was traded."""
+
+    shard: int
+    enabled: bool
+    at: datetime | None
+
+
+def elsewhere(shard: int, instrument_ids: Collection[int]) -> dict[int, Place]:
+    """Return the places of those instruments that are on another shard than this one, by instrument id."""
+    if not instrument_ids:
+        return {}
+    rows = Instrument.objects.filter(pk__in=instrument_ids).exclude(shard=shard)
+    return {key: Place._make(place) for key, *place in rows.values_list("pk", "shard", "enabled", "quote__at")}
 
 
 def is_fresh(quote: Quote, now: datetime) -> bool:

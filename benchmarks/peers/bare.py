@@ -79,6 +79,8 @@ def _cross(opened, close, cash, fee, fast, slow):  # noqa: C901 - one piece: a b
     return equity, rows[:, :count], 1.0 - deepest
 
 
+# Much of it stands in `_cross` too, on purpose: a bound is the fastest that this one loop can be, so it is written out,
+# with no call and no branch for what the other one does.
 @njit(cache=True, error_model="numpy")
 def _bracket(opened, high, low, close, cash, fee, fast, slow, stop_rate, target_rate):  # noqa: C901 - one piece too
     bars = close.shape[0]

@@ -1,13 +1,15 @@
 """Candles and searches for tests: small enough to be quick, large enough to differ."""
 
+import os
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from django.db.models.functions import Now
 
-from apps.backtests import sources
+from apps.backtests import locks, sources
 from apps.backtests.models import Study, Trial
 from apps.backtests.services import studies, sweeps
 from apps.backtests.services.studies import Order
@@ -18,6 +20,7 @@ from apps.domain.strategies.contract import Candles
 DAY = 86_400
 START = 1_577_836_800  # 2020-01-01
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ME = f"worker test:{os.getpid()}"
 WIDE = ("fast=2:20:1", "slow=10:60:2")
 
 
@@ -80,3 +83,13 @@ def results(study: Study) -> list[tuple[Any, ...]]:
     """Return what was tried and what it was worth, in order."""
     rows = Trial.objects.filter(study=study).order_by("number")
     return [(row.number, row.window, row.parameters, row.state, row.measures) for row in rows]
+
+
+def claims(study: Study, limit: int = 10, worker: str = ME) -> list[locks.Claim]:
+    return locks.claim(study.pk, worker, limit)
+
+
+def silence(*numbers: int) -> None:
+    """Let the workers of trials have been silent for longer than is waited."""
+    rows = Trial.objects.filter(number__in=numbers) if numbers else Trial.objects.all()
+    rows.filter(state="running").update(beat_at=Now() - timedelta(seconds=locks.STALE + 1))

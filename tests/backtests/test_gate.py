@@ -205,7 +205,7 @@ def test_a_walk_forward_is_a_test_although_it_searched(strategy: Strategy, make_
     make_run(kind="walkforward")
     search(100, 50)
     promote(strategy, "backtested")
-    assert promote(strategy, "paper").run.kind == "walkforward"  # type: ignore[union-attr]
+    assert promote(strategy, "paper").run.kind == "walkforward"
 
 
 @pytest.mark.parametrize(

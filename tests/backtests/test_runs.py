@@ -54,7 +54,7 @@ def walk(tmp_path: Path) -> Path:
 def made(walk: Path) -> Made:
     def make(path: Path = walk, **conventions: object) -> Run:
         data = Spec(files=(str(path),))
-        chosen = Conventions(**{"fee_rate": 0.002, **conventions})  # type: ignore[arg-type]
+        chosen = Conventions(**{"fee_rate": 0.002, **conventions})
         return runs.start(Request(plugin="sma_cross", parameters=PARAMETERS, conventions=chosen, data=data), now=NOW)
 
     return make

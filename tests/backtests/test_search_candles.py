@@ -30,7 +30,7 @@ def test_candles_are_kept_once_and_come_back_as_they_were(monkeypatch: pytest.Mo
     assert DatasetPart.objects.count() > 5
     back = datasets.load(dataset)
     assert (back.names, back.data_hash, back.bar_seconds) == (data.names, data.data_hash, data.bar_seconds)
-    assert sources.hash_of([*back.candles, back.detail]) == data.data_hash  # type: ignore[list-item]
+    assert sources.hash_of([*back.candles, back.detail]) == data.data_hash
 
 
 @pytest.mark.django_db

@@ -18,12 +18,12 @@ Lines = list[list[str]]
 
 
 def load(path: Path, **more: object) -> sources.Loaded:
-    return sources.load(Spec(files=(str(path),), **more))  # type: ignore[arg-type]
+    return sources.load(Spec(files=(str(path),), **more))
 
 
 def said(*paths: Path, **more: object) -> list[str]:
     with pytest.raises(Refused) as refused:
-        sources.load(Spec(files=tuple(map(str, paths)), **more))  # type: ignore[arg-type]
+        sources.load(Spec(files=tuple(map(str, paths)), **more))
     return [str(problem) for problem in refused.value.problems]
 
 

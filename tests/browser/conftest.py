@@ -1,14 +1,10 @@
-"""A real headless browser, and the worlds of the flow tests for it to look at."""
+"""A real headless browser."""
 
 import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
-
-from tests.flow.conftest import cluster, make_world, world
-
-__all__ = ["browser", "cluster", "make_world", "world"]
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def opened(browser: Browser, file: Path, size: dict[str, int], scheme: str) -> tuple[Page, list[str]]:
     """Open the file; the list fills with whatever it asks for beyond itself, and with what the console says."""
-    shown = browser.new_page(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
+    shown = browser.new_page(viewport=size, color_scheme=scheme)
     odd: list[str] = []
     shown.on("request", lambda request: odd.append(request.url) if request.url != file.as_uri() else None)
     shown.on("console", lambda message: odd.append(message.text))

@@ -11,7 +11,8 @@ from apps.domain.backtests import engine
 from apps.domain.backtests.conventions import Conventions
 from apps.domain.backtests.result import Reason, Result
 from apps.domain.strategies.contract import Candles, ExitPlan
-from tests.domain.slow_backtest import Bar, Slow
+from tests.domain.slow_backtest import Slow
+from tests.domain.slow_position import Bar
 
 CLOSE = 1e-9  # relative: sums of the same numbers in another order
 HOUR = 3600

@@ -4,73 +4,17 @@ It shares no code with the product. It works on any number type: floats for equa
 show that no decision hangs on the rounding of floats.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from decimal import Decimal
-from itertools import pairwise
 from typing import Any
 
-Number = Any
+from tests.domain.slow_figures import Figures
+from tests.domain.slow_position import Bar, Number, Position
 
 
 @dataclass
-class Bar:
-    at: int
-    open: Number
-    high: Number
-    low: Number
-    close: Number
-    volume: Number
-
-
-@dataclass
-class Position:
-    side: int
-    size: Number
-    opened: Number
-    entry: Number
-    entry_bar: int
-    fee: Number
-    stop: Number | None
-    target: Number | None
-    steps: list[tuple[Number, Number]]  # partial exits still ahead: level, share of what was opened
-    trail: Callable[[Number], Number] | None
-    trail_wake: Number | None
-    even_wake: Number | None
-    even: Number | None
-    best: Number
-    carry: Number = 0
-
-    def good(self, price: Number, level: Number) -> bool:
-        return price >= level if self.side > 0 else price <= level
-
-    def bad(self, price: Number, level: Number) -> bool:
-        return price <= level if self.side > 0 else price >= level
-
-    def guard(self) -> tuple[Number | None, str]:
-        """Return the protecting level nearest to the price, and its name."""
-        candidates = []
-        if self.stop is not None:
-            candidates.append((self.stop, "stop_loss"))
-        if self.even_wake is not None and self.good(self.best, self.even_wake):
-            candidates.append((self.even, "break_even"))
-        if self.trail and (self.trail_wake is None or self.good(self.best, self.trail_wake)):
-            candidates.append((self.trail(self.best), "trailing_stop"))
-        if not candidates:
-            return None, ""
-        # max and min keep the first of equals: the stop loss, then break-even, then the trailing stop
-        return (max if self.side > 0 else min)(candidates, key=lambda each: each[0])
-
-
-def settled(level: Number) -> Number:
-    """Return a level as it is written with 14 digits: floats only come near to what a Decimal gives."""
-    return level if isinstance(level, Decimal) else float(f"{level:.13e}")
-
-
-@dataclass
-class Slow:
+class Slow(Figures):
     """One run over aligned bars of several instruments; `c` are the conventions as JSON."""
 
     c: dict[str, Any]
@@ -87,7 +31,6 @@ class Slow:
     ambiguous: int = 0
 
     def __post_init__(self) -> None:
-        self.n = lambda name: self.num(repr(self.c[name]))
         self.limits = self.c["limits"]
         self.cash = self.n("cash")
         self.held: list[Position | None] = [None for _ in self.markets]
@@ -281,18 +224,20 @@ class Slow:
 
     # --- fills
 
+    def stop(self, planned: Number | None, base: Number, side: int) -> Number | None:
+        return planned if planned is not None else self.level(base, side, "stop_loss", -1)
+
     def enter(self, t: int, d: int, k: int, side: int, when: str) -> str | None:
         reference, bar = getattr(self.markets[k][t], when), self.markets[k][d]
         equity, gross = self.worth(t, when), self.gross(t, when)
         plan = self.plans[k][d] if self.plans else (None, None, None)
-        stop_of = lambda base: plan[0] if plan[0] is not None else self.level(base, side, "stop_loss", -1)  # noqa: E731
         size: Number = 0
         if self.c["slippage"] == "volume-share":
-            unslipped = self.wanted(k, d, side, reference, stop_of(reference), equity, gross)[0]
+            unslipped = self.wanted(k, d, side, reference, self.stop(plan[0], reference, side), equity, gross)[0]
             size = self.floored(unslipped)
         price = self.slipped(side, reference, size, bar.volume)
         base = price if self.c["base"] == "fill" else bar.close
-        stop = stop_of(base)
+        stop = self.stop(plan[0], base, side)
         stop = stop if plan[0] is not None else self.rounded(stop, "round_px")
         size, why = self.wanted(k, d, side, price, stop, equity, gross)
         size = self.floored(size)
@@ -372,67 +317,6 @@ class Slow:
         if part == 1:
             self.held[k] = None
         self.lost(t) if pnl < 0 else self.won()
-
-    # --- numbers
-
-    def level(self, base: Number, side: int, name: str, sign: int) -> Number | None:
-        return None if self.c[name] is None else settled(base * (1 + side * sign * self.n(name)))
-
-    def netted(self, side: int, base: Number, rate: Number) -> Number:
-        level, fee = settled(base * (1 + side * rate)), self.n("fee_rate")
-        if not self.c["tp_net"]:
-            return level
-        return level * (1 + fee) / (1 - fee) if side > 0 else level * (1 - fee) / (1 + fee)
-
-    def trail(self, side: int, distance: Number | None) -> Callable[[Number], Number] | None:
-        if distance is not None:
-            return lambda best: best - side * distance
-        if self.c["trailing_stop"] is None:
-            return None
-        return lambda best: best - best * self.n("trailing_stop") * side
-
-    def slipped(self, sign: int, price: Number, size: Number, volume: Number) -> Number:
-        kind, value = self.c["slippage"], self.n("slippage_value")
-        if kind == "volume-share":
-            share = min(size / volume, self.num("1")) if volume else self.num("1")
-            value = value * share * share
-        distance = {"none": 0, "fixed": value, "spread": price * (value / 2)}.get(kind, price * value)
-        return max(price + sign * distance, self.num("0"))
-
-    def fee(self, size: Number, price: Number, rate: Number) -> Number:
-        return self.rounded(price * size * rate + self.n("fee_fixed"), "round_fee")
-
-    def rounded(self, value: Number | None, name: str) -> Number | None:
-        digits = self.c[name]
-        if digits is None or value is None:
-            return value
-        exact = value if isinstance(value, Decimal) else Decimal(f"{value:.15g}")
-        step = Decimal(1).scaleb(-digits)
-        return self.num(str(exact.quantize(step, "ROUND_HALF_UP")))
-
-    def lot(self) -> Number:
-        return {"whole": self.num("1"), "lots": self.n("lot_size"), "fractional": 0}[self.c["units"]]
-
-    def floored(self, size: Number) -> Number:
-        lot = self.lot()
-        if not lot:
-            return size
-        steps = size / lot
-        near = round(steps)
-        return (near if 0 <= near - steps <= steps * self.num("1e-12") else math.floor(steps)) * lot
-
-    def deviation(self, k: int, d: int) -> Number | None:
-        span = self.c["volatility_bars"]
-        if d < span:
-            return None
-        closes = [bar.close for bar in self.markets[k][d - span : d + 1]]
-        moves = [after / before - 1 for before, after in pairwise(closes)]
-        mean = sum(moves) / span
-        variance = sum((move - mean) ** 2 for move in moves) / (span - 1)
-        return variance ** self.num("0.5") or None
-
-    def leverage(self) -> Number:
-        return self.num(repr(self.limits["leverage"] or 1.0))
 
     # --- the account
 

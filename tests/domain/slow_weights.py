@@ -4,7 +4,8 @@ import math
 from collections import Counter
 from typing import Any
 
-from tests.domain.slow_backtest import Bar, Slow
+from tests.domain.slow_backtest import Slow
+from tests.domain.slow_position import Bar
 
 
 class SlowWeights(Slow):

@@ -127,4 +127,4 @@ def test_any_other_text_is_refused_and_nothing_worse(text: str) -> None:
 )
 def test_values_that_make_no_rule_cannot_be_made(make: "object") -> None:
     with pytest.raises(RuleRefused):
-        make()  # type: ignore[operator]
+        make()

@@ -101,7 +101,7 @@ def test_what_the_table_does_not_know_is_not_guessed(ask: "object", at: str) -> 
     with pytest.raises(
         NotCovered, match=r"known from 2026-01-02 to 2026-12-31.*run 'manage\.py calendars refresh XNYS'"
     ):
-        ask(TABLE, instant(at))  # type: ignore[operator]
+        ask(TABLE, instant(at))
 
 
 def test_the_last_session_has_no_known_next_open() -> None:

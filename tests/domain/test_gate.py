@@ -88,7 +88,7 @@ def test_only_paper_and_live_are_followed() -> None:
     ],
 )
 def test_a_version_is_everything_that_decides_a_stance(other: dict[str, object]) -> None:
-    changed = replace(V, **other)  # type: ignore[arg-type]
+    changed = replace(V, **other)
     assert changed.digest != V.digest
     assert gate.judge_backtest(V, [replace(RUN, version=changed)]).chosen is None
 
@@ -168,7 +168,7 @@ def test_what_is_out_of_sample(test: gate.Tested, searched: list[Span], good: bo
     ],
 )
 def test_what_paper_trading_must_show(change: dict[str, object], words: str) -> None:
-    verdict = gate.judge_paper(V, [replace(PAPER, **change)], Tolerance())  # type: ignore[arg-type]
+    verdict = gate.judge_paper(V, [replace(PAPER, **change)], Tolerance())
     assert (verdict.chosen == 0) == (not words)
     assert words in " · ".join(verdict.why)
 

@@ -33,7 +33,7 @@ SHARED: dict[str, tuple[Callable[..., Any], Callable[..., Any], int]] = {
 @pytest.mark.parametrize("name", SHARED)
 def test_the_loop_compiles_the_functions_that_live_trading_calls(name: str) -> None:
     live, fast, _ = SHARED[name]
-    assert fast.py_func is live  # type: ignore[attr-defined]  # numba keeps what it compiled
+    assert fast.py_func is live  # numba keeps what it compiled
 
 
 @pytest.mark.parametrize("name", SHARED)

@@ -57,7 +57,7 @@ def test_a_page_of_another_site_is_refused_in_the_handshake(site: int, ann: Pers
     for options in ({"token": ann.token}, {"headers": signed_in(ann)[1]}):
         with (
             pytest.raises(InvalidStatus) as refused,
-            client(site, origin="https://evil.example", **options),  # type: ignore[arg-type]
+            client(site, origin="https://evil.example", **options),
         ):
             pass
         assert refused.value.response.status_code == 403
@@ -192,7 +192,7 @@ def test_a_socket_ends_within_five_seconds_of_its_right(
 ) -> None:
     browser, cookie = signed_in(ann)
     options = {"origin": f"http://127.0.0.1:{site}", "headers": cookie} if by_session else {"token": ann.token}
-    with client(site, **options) as socket, client(site, token=bob.token) as other:  # type: ignore[arg-type]
+    with client(site, **options) as socket, client(site, token=bob.token) as other:
         socket.next()
         other.next()
         end(ann, browser)

@@ -1,6 +1,7 @@
-"""An instrument that changes hands between shards: one listener lets go at once, the other misses nothing."""
+"""An instrument that changes hands between shards: one lets go when the other has begun, and neither misses a price."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -18,6 +19,7 @@ from tests.listener.feeding import START_NS, SYMBOL, Ear, tick
 from tests.listener.feeding import stop as watched_stop
 from tests.listener.parts import Parts
 from tests.market.following import Recorder
+from workers.listener.handover import Handover
 from workers.listener.sources import Source, Sources
 from workers.listener.tape import from_ns
 
@@ -79,7 +81,7 @@ def ear() -> Ear:
 def started(ear: Ear) -> Iterator[list[Source]]:
     made: list[Source] = []
     sources = Sources(ear.watcher, made.append)
-    ear.sources = sources  # type: ignore[attr-defined]
+    ear.sources = sources
     yield made
     sources.stop()
 
@@ -91,7 +93,7 @@ def row(symbol: str, key: int, known: int) -> Followed:
 def test_an_instrument_that_joins_a_running_feed_goes_on_from_the_trade_known_of_it(
     ear: Ear, started: list[Source]
 ) -> None:
-    sources: Sources = ear.sources  # type: ignore[attr-defined]
+    sources: Sources = ear.sources
     sources.follow([row(SYMBOL, 1, 10)])
     sources.follow([row(SYMBOL, 1, 10), row("ETH-USD", 2, 500)])
     feed = started[0].feed
@@ -113,7 +115,7 @@ def test_an_instrument_without_numbers_that_joins_a_running_feed_is_ordered_by_t
     ear: Ear, started: list[Source], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FEED_REST_OPTIONS", "url=http://127.0.0.1:1/{symbol};price=p")
-    sources: Sources = ear.sources  # type: ignore[attr-defined]
+    sources: Sources = ear.sources
     gold = row("GOLD", 3, 0)._replace(feed="rest")
     sources.follow([gold])
     sources.follow([gold, row("SILVER", 4, 0)._replace(feed="rest")])
@@ -126,7 +128,7 @@ def test_time_in_which_nobody_listened_to_a_feed_without_numbers_is_declared(
     ear: Ear, started: list[Source], monkeypatch: pytest.MonkeyPatch, seconds: int, gaps: int
 ) -> None:
     monkeypatch.setenv("FEED_REST_OPTIONS", "url=http://127.0.0.1:1/{symbol};price=p")
-    sources: Sources = ear.sources  # type: ignore[attr-defined]
+    sources: Sources = ear.sources
     before = START_NS - seconds * 1_000_000_000
     sources.follow([row("GOLD", 3, 0)._replace(feed="rest", trade_feed="rest", heard_ns=before)])
     (source,) = started
@@ -140,7 +142,7 @@ def test_trades_of_the_time_in_which_nobody_listened_are_asked_for_where_the_ven
 ) -> None:
     for name, value in {"KEY": "K", "SECRET": "S", "REST_URL": "http://127.0.0.1:1"}.items():
         monkeypatch.setenv(f"FEED_ALPACA_{name}", value)
-    sources: Sources = ear.sources  # type: ignore[attr-defined]
+    sources: Sources = ear.sources
     before = START_NS - 2_000_000_000
     sources.follow([row("AAPL", 3, 0)._replace(feed="alpaca", trade_feed="alpaca", heard_ns=before)])
     (source,) = started
@@ -156,3 +158,97 @@ def test_the_last_ticks_of_an_instrument_that_left_are_kept_to_be_stored(ear: Ea
     ear.watcher.keep_only(set())
     assert [[item.text for item in tape.ring] for tape in ear.watcher.given_up] == [["100"]]
     assert ear.watcher.tapes == {}
+
+
+class Shard:
+    """The listener that an instrument leaves, at its looks at the instruments."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.parts = Parts(instrument, epoch=3)
+        self.handover = Handover(0, self.parts.watcher)
+
+    def look(self) -> list[str]:
+        return [row.symbol for row in self.handover.with_leaving(watches.instruments(0))]
+
+
+@pytest.fixture
+def left(instrument: Instrument) -> Shard:
+    """A shard that has heard a price, and whose instrument is on another one now."""
+    shard = Shard(instrument)
+    Quote.objects.all().delete()
+    shard.look()
+    shard.parts.tick(tick("100", 1))
+    shard.parts.flusher.step()
+    moved(instrument, 1)
+    return shard
+
+
+def heard_elsewhere(ms: float) -> None:
+    """Let another listener write the quote of a trade."""
+    Quote.objects.update(at=from_ns(START_NS) + timedelta(milliseconds=ms))
+
+
+@on_tables
+def test_an_instrument_that_was_moved_is_let_go_of_after_its_new_listener_has_begun(left: Shard) -> None:
+    assert left.look() == [SYMBOL]
+    heard_elsewhere(ms=0)
+    assert left.look() == [SYMBOL], "that trade was heard here before the move"
+    left.parts.tick(tick("99", 2, ms=7))
+    heard_elsewhere(ms=3)
+    assert left.look() == []
+    assert left.handover.shards == {0}
+
+
+@on_tables
+def test_the_listener_that_is_left_writes_nothing_that_it_takes_for_its_followers(left: Shard) -> None:
+    left.parts.tick(tick("99", 2, ms=7))
+    assert left.look() == [SYMBOL]
+    left.parts.tick(tick("98", 3, ms=9))
+    left.parts.flusher.step()
+    assert left.look() == [SYMBOL]
+
+
+@on_tables
+def test_levels_of_an_instrument_are_followed_until_it_is_let_go_of(
+    left: Shard, account: Account, instrument: Instrument
+) -> None:
+    left.parts.levels.start()
+    left.look()
+    left.parts.levels.shards = left.handover.shards
+    factories.set_quote(instrument, "100")
+    factories.opened(account, instrument, stop("95"))
+    left.parts.levels.poll()
+    assert len(left.parts.watcher.by_id[instrument.pk].book) == 1
+
+
+@on_tables
+def test_what_nobody_has_to_compare_is_let_go_of_at_once(left: Shard, instrument: Instrument) -> None:
+    Instrument.objects.filter(pk=instrument.pk).update(enabled=False)
+    assert left.look() == []
+
+
+@on_tables
+@pytest.mark.parametrize("gone", [{"enabled": False, "shard": 0}, {"shard": 1}])
+def test_an_instrument_that_was_switched_off_or_never_heard_is_let_go_of_at_once(
+    instrument: Instrument, gone: dict[str, int]
+) -> None:
+    shard = Shard(instrument)
+    assert shard.look() == [SYMBOL]
+    Instrument.objects.filter(pk=instrument.pk).update(**gone)
+    assert shard.look() == []
+
+
+@on_tables
+def test_an_instrument_that_comes_back_is_the_shards_own_again(left: Shard, instrument: Instrument) -> None:
+    left.look()
+    moved(instrument, 0)
+    heard_elsewhere(ms=9)
+    assert left.look() == [SYMBOL]
+
+
+@on_tables
+def test_a_sign_of_life_is_not_written_of_an_instrument_that_is_anothers(left: Shard) -> None:
+    before = Quote.objects.get().heard_at
+    left.parts.watcher.tapes[SYMBOL].heard_ns = START_NS + 60_000_000_000
+    left.parts.flusher.step()
+    assert Quote.objects.get().heard_at == before

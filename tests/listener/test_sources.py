@@ -112,9 +112,9 @@ def test_an_instruments_jump_band_reaches_its_feed(ear: Ear) -> None:
     source.open({})
     try:
         assert source.feed is not None
-        source.feed.opened(lambda _: None)  # type: ignore[attr-defined]
+        source.feed.opened(lambda _: None)
         for number, price in enumerate(("100", "100", "140", "300"), start=1):
-            source.feed.text(ticker(number, price), time.time_ns())  # type: ignore[attr-defined]
+            source.feed.text(ticker(number, price), time.time_ns())
         assert [item.text for item in ear.tape.ring] == ["100", "100", "140"]
         assert source.feed.counters.rejected.total() == 1
     finally:

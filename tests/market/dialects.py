@@ -56,7 +56,7 @@ class Tongue(ABC):
 def joined(peer: Peer, channel: str, symbols: object, leaves: bool = False) -> None:
     channels: dict[str, set[str]] = peer.__dict__.setdefault("channels", {})
     known = channels.setdefault(channel, set())
-    named = {str(symbol) for symbol in symbols}  # type: ignore[attr-defined]
+    named = {str(symbol) for symbol in symbols}
     known.difference_update(named) if leaves else known.update(named)
 
 
@@ -68,7 +68,7 @@ class Coinbase(Tongue):
     name, symbol, other = "coinbase", "BTC-USD", "ETH-USD"
 
     def answer(self, peer: Peer, message: dict[str, object]) -> None:
-        asked = set(message["product_ids"])  # type: ignore[call-overload]
+        asked = set(message["product_ids"])
         if self.unknown in asked:
             peer.send({"type": "error", "message": "Failed to subscribe", "reason": f"{self.unknown} is not a product"})
             return
@@ -104,7 +104,7 @@ class Advanced(Tongue):
 
     def answer(self, peer: Peer, message: dict[str, object]) -> None:
         symbols, channel = message.get("product_ids", []), str(message["channel"])
-        if self.unknown in symbols:  # type: ignore[operator]
+        if self.unknown in symbols:
             peer.send({"type": "error", "message": f"{self.unknown} is no valid product"})
             return
         joined(peer, channel, symbols, message["type"] == "unsubscribe")
@@ -146,9 +146,9 @@ class Binance(Tongue):
         streams = peer.__dict__.setdefault("streams", set())
         named = message.get("params", [])
         if message["method"] == "SUBSCRIBE":
-            streams |= set(named)  # type: ignore[call-overload]
+            streams |= set(named)
         elif message["method"] == "UNSUBSCRIBE":
-            streams -= set(named)  # type: ignore[call-overload]
+            streams -= set(named)
         is_list = message["method"] == "LIST_SUBSCRIPTIONS"
         peer.products = {name.partition("@")[0].upper() for name in streams}
         peer.send({"result": sorted(streams) if is_list else None, "id": message["id"]})
@@ -180,8 +180,8 @@ class Kraken(Tongue):
         if message["method"] == "ping":
             peer.send({"method": "pong", "req_id": message["req_id"]})
             return
-        params: dict[str, object] = message["params"]  # type: ignore[assignment]
-        for symbol in params["symbol"]:  # type: ignore[attr-defined]
+        params: dict[str, object] = message["params"]
+        for symbol in params["symbol"]:
             base = {"method": message["method"], "req_id": message["req_id"], "time_in": iso(1), "time_out": iso(1)}
             if symbol == self.unknown:
                 words = f"Currency pair not supported {symbol}"
@@ -220,7 +220,7 @@ class Alpaca(Tongue):
         peer.send([{"T": "success", "msg": "authenticated"}])
 
     def answer(self, peer: Peer, message: dict[str, object]) -> None:
-        named = set(message["trades"])  # type: ignore[call-overload]
+        named = set(message["trades"])
         if self.unknown in named:
             peer.send([{"T": "error", "code": 400, "msg": f"invalid syntax {self.unknown}"}])
             return

@@ -95,7 +95,7 @@ def following(
         products=products or ("BTC-USD",),
         timings=timings,
         rules=rules or GateRules(),
-        **config,  # type: ignore[arg-type]
+        **config,
     )
     before = set(threading.enumerate())
     feed = FEEDS.get(name)(settings, sink)

@@ -28,7 +28,6 @@ class Stage(ABC):
     other: str
     unknown = ""  # a product that the source refuses
     sides = True
-    is_connected = True  # it can hang up, fall silent and be subscribed to
     has_quotes = True
     timings = QUICK
 
@@ -44,21 +43,27 @@ class Stage(ABC):
         """Return what the feed is told about it."""
         return {}
 
-    def hang_up(self) -> None:
-        raise NotImplementedError
-
-    def fall_silent(self, silent: bool) -> None:
-        raise NotImplementedError
-
     @contextmanager
     def followed(self, *products: str, **config: object) -> Iterator[tuple[Feed, Recorder]]:
         given = {"timings": self.timings, **self.config(), **config}
         url = str(given.pop("ws_url", "ws://127.0.0.1:1"))
-        with following(url, *(products or (self.symbol,)), name=self.name, **given) as found:  # type: ignore[arg-type]
+        with following(url, *(products or (self.symbol,)), name=self.name, **given) as found:
             yield found
 
 
-class Streamed(Stage):
+class Connected(Stage):
+    """A source that is listened to while it plays, and that may fail meanwhile."""
+
+    @abstractmethod
+    def hang_up(self) -> None:
+        """Lose the client once."""
+
+    @abstractmethod
+    def fall_silent(self, silent: bool) -> None:
+        """Say nothing, not even a sign of life, or speak again."""
+
+
+class Streamed(Connected):
     """A WebSocket venue that speaks one tongue; it beats by itself until told to fall silent."""
 
     def __init__(self, name: str) -> None:
@@ -157,7 +162,7 @@ class Streamed(Stage):
         self._venue.close()
 
 
-class Asked(Stage):
+class Asked(Connected):
     """A REST source: each answer is the next step of a product, the last one again and again."""
 
     sides = False
@@ -273,7 +278,6 @@ class File(Stage):
     """A recorded file: what is played is written before the feed begins."""
 
     name, symbol, other = "file", "BTC-USD", "ETH-USD"
-    is_connected = False
 
     def __init__(self) -> None:
         self._folder = TemporaryDirectory()

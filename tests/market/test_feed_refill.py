@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from apps.domain.ticks import Tick
 from apps.market.feeds import ranges
+from apps.market.feeds.asking import RefillTimings
 from apps.market.feeds.coinbase_rest import CoinbaseRest
-from apps.market.feeds.refill import Refiller, RefillTimings
+from apps.market.feeds.refill import Refiller
 from tests.market.answering import Answer, RestVenue, answering, good, trade, trades_between
 from tests.market.following import following, wait_for
 from tests.market.test_feed_rest import QUICK as QUICK_REST
@@ -251,7 +252,7 @@ def test_an_outage_of_the_socket_is_filled_to_the_last_trade() -> None:
             plain(symbol, first_id, last_id)
             refiller.request(symbol, first_id, last_id)
 
-        sink.gap = gap  # type: ignore[method-assign]
+        sink.gap = gap
         wait_for(lambda: 40 in sink.ids() and kept.ids() and refiller.idle())
         assert sink.gaps == [("BTC-USD", 11, 30)]
         assert sorted(sink.ids() + kept.ids()) == list(range(1, 41))

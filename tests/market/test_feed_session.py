@@ -1,6 +1,5 @@
 """Whatever a venue does to the connection, the feed notices in time, says so in one word, and comes back."""
 
-import json
 import os
 import socket
 import threading
@@ -14,97 +13,26 @@ from apps.domain.ticks import Tick
 from apps.market.feeds.base import FeedConfig, FeedStatus
 from apps.market.feeds.coinbase import CoinbaseFeed
 from tests.market.following import QUICK, Recorder, fates, following, wait_for
-from tests.market.venue import BINARY, PING, PONG, Peer, close_frame, frame, heartbeat, running, ticker
-
-
-def good(peer: Peer) -> None:
-    """Serve one trade per connection, numbered by the connection."""
-    peer.subscribe()
-    peer.send(ticker("BTC-USD", peer.number))
-    beat(peer)
-
-
-def beat(peer: Peer) -> None:
-    while True:
-        peer.send(heartbeat("BTC-USD", 0))
-        time.sleep(0.05)
-
-
-def after_one_trade(fault: Callable[[Peer], None]) -> Callable[[Peer], None]:
-    def script(peer: Peer) -> None:
-        peer.subscribe()
-        peer.send(ticker("BTC-USD", peer.number))
-        fault(peer)
-
-    return script
-
-
-def stall(peer: Peer) -> None:
-    peer.receive()
-
-
-def stall_in_mid_frame(peer: Peer) -> None:
-    peer.raw(frame("x" * 400)[:150])
-    peer.receive()
-
-
-def stall_in_the_header(peer: Peer) -> None:
-    peer.raw(frame("x" * 400)[:1])
-    peer.receive()
-
-
-def drip(peer: Peer) -> None:
-    for byte in frame("x" * 4000):
-        peer.raw(bytes([byte]))
-        time.sleep(0.02)
-
-
-def pongs_only(peer: Peer) -> None:
-    while True:
-        peer.raw(frame(b"", PONG))
-        time.sleep(0.02)
-
-
-def pings_only(peer: Peer) -> None:
-    while True:
-        peer.raw(frame(b"are you there", PING))
-        time.sleep(0.02)
-
-
-def garbage_only(peer: Peer) -> None:
-    while True:
-        peer.send("no json")
-        time.sleep(0.02)
-
-
-def endless_frame(peer: Peer) -> None:
-    peer.raw(b"\x81\x7f" + (1 << 40).to_bytes(8, "big"))
-    while True:
-        peer.raw(b"x" * 65536)
-
-
-def bad_opcode(peer: Peer) -> None:
-    peer.raw(frame("what", 0x5))
-    peer.receive()
-
-
-def message_within_a_message(peer: Peer) -> None:
-    peer.raw(frame(b"half", fin=False) + frame(b"", PING) + frame(_text(ticker("BTC-USD", 9))))
-    peer.receive()
-    peer.receive()
-
-
-def fin(peer: Peer) -> None:
-    peer.connection.close()
-
-
-def closing(code: int, reason: str) -> Callable[[Peer], None]:
-    return lambda peer: peer.raw(close_frame(code, reason))
-
-
-def slow_close(peer: Peer) -> None:
-    peer.raw(close_frame(1001, "going away"))
-    time.sleep(3)
+from tests.market.scenes import (
+    after_one_trade,
+    bad_opcode,
+    beat,
+    closing,
+    drip,
+    endless_frame,
+    fin,
+    garbage_only,
+    good,
+    message_within_a_message,
+    pings_only,
+    pongs_only,
+    slow_close,
+    stall,
+    stall_in_mid_frame,
+    stall_in_the_header,
+    text,
+)
+from tests.market.venue import Peer, frame, running, ticker
 
 
 @pytest.mark.parametrize(
@@ -186,139 +114,6 @@ def test_a_quiet_market_with_heartbeats_is_live() -> None:
         assert not sink.ticks
 
 
-def silent_handshake(number: int, connection: socket.socket) -> bool:
-    if number == 1:
-        connection.recv(4096)
-        time.sleep(1.5)
-        return False
-    return True
-
-
-def dripping_handshake(number: int, connection: socket.socket) -> bool:
-    if number > 1:
-        return True
-    connection.recv(4096)
-    for byte in b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n" * 3:
-        connection.sendall(bytes([byte]))
-        time.sleep(0.02)
-    return False
-
-
-def answering(head: bytes) -> Callable[[int, socket.socket], bool]:
-    def upgrade(number: int, connection: socket.socket) -> bool:
-        if number > 1:
-            return True
-        connection.recv(4096)
-        connection.sendall(head)
-        return False
-
-    return upgrade
-
-
-@pytest.mark.parametrize(
-    ("upgrade", "reason"),
-    [
-        pytest.param(silent_handshake, {"timeout", "handshake_timeout"}, id="handshake unanswered"),
-        pytest.param(dripping_handshake, {"handshake_timeout"}, id="handshake drips"),
-        pytest.param(answering(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"), {"http_503"}, id="503"),
-        pytest.param(answering(b"HTTP/1.1 429 Slow\r\nContent-Length: 0\r\n\r\n"), {"http_429"}, id="429"),
-        pytest.param(answering(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"), {"http_403"}, id="403"),
-        pytest.param(answering(b"HTTP/1.1 302 Found\r\nLocation: ws://x/\r\n\r\n"), {"handshake"}, id="redirect"),
-        pytest.param(answering(b"hello\r\n\r\n"), {"handshake"}, id="no HTTP"),
-        pytest.param(answering(b"HTTP/1.1 101 Ok\r\n\r\n"), {"handshake"}, id="upgrade without its headers"),
-        pytest.param(answering(b""), {"lost", "reset"}, id="hung up in the handshake"),
-    ],
-)
-def test_a_handshake_that_fails_is_tried_again(upgrade: Callable[..., bool], reason: set[str]) -> None:
-    with running(good, upgrade=upgrade) as venue, following(venue) as (feed, sink):
-        wait_for(lambda: sink.ticks)
-        assert len(feed.counters.reconnects) == 1
-        assert set(feed.counters.reconnects) <= reason
-        waited = venue.dialled[1] - venue.dialled[0]
-        if reason & {"http_429", "http_403"}:
-            assert waited >= QUICK.policy_delay
-        else:
-            assert waited < 1.2
-
-
-def test_a_policy_close_waits_long() -> None:
-    with running(after_one_trade(closing(1008, "policy")), good) as venue, following(venue) as (feed, sink):
-        wait_for(lambda: 2 in sink.ids())
-        assert feed.counters.reconnects == {"closed_1008": 1}
-        assert venue.dialled[1] - venue.dialled[0] >= QUICK.policy_delay
-
-
-def test_nobody_listening_is_retried_until_somebody_does() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    with following(f"ws://127.0.0.1:{port}") as (feed, _):
-        wait_for(lambda: feed.counters.reconnects["refused"] >= 3)
-        assert feed.state().status in (FeedStatus.DOWN, FeedStatus.CONNECTING)
-
-
-def test_a_proxy_in_the_environment_is_not_used_for_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    with running(good) as venue, following(venue) as (_, sink):
-        wait_for(lambda: sink.ticks)
-
-
-def test_a_ping_is_answered_with_its_payload_between_two_trades() -> None:
-    answers: list[tuple[int, bytes]] = []
-
-    def pinging(peer: Peer) -> None:
-        peer.subscribe()
-        one, two = (frame(_text(ticker("BTC-USD", number))) for number in (1, 2))
-        peer.raw(one + frame(b"marco", PING) + two)
-        answers.append(peer.receive())
-        beat(peer)
-
-    with running(pinging) as venue, following(venue) as (_, sink):
-        wait_for(lambda: sink.ids()[:2] == [1, 2] and answers)
-    assert answers == [(PONG, b"marco")]
-
-
-def test_frames_may_come_cut_at_any_byte_joined_fragmented_or_large() -> None:
-    count = 40
-    frames = b"".join(frame(_text(ticker("BTC-USD", number))) for number in range(1, count + 1))
-    long = _text(ticker("BTC-USD", count + 1) | {"padding": "x" * 100_000})
-    last = _text(ticker("BTC-USD", count + 2))
-    pieces = (
-        frame(last[:50], fin=False)
-        + frame(b"", PING)
-        + frame(last[50:90], 0x0, fin=False)
-        + frame(last[90:], 0x0)
-        + frame(_text(ticker("BTC-USD", count + 3)))
-    )
-
-    def cutting(peer: Peer) -> None:
-        peer.subscribe()
-        data, step = frames + frame(long) + pieces, 1
-        while data:
-            peer.raw(data[:step])
-            data, step = data[step:], step % 1500 + 97
-        beat(peer)
-
-    with running(cutting) as venue, following(venue) as (feed, sink):
-        wait_for(lambda: len(sink.ticks) >= count + 3)
-        assert sink.ids()[: count + 3] == list(range(1, count + 4))
-        assert feed.counters.garbage == 0
-
-
-def test_binary_messages_are_counted_and_the_stream_goes_on() -> None:
-    def script(peer: Peer) -> None:
-        peer.subscribe()
-        peer.raw(frame(_text(ticker("BTC-USD", 1)), BINARY))
-        peer.send(ticker("BTC-USD", 1))
-        beat(peer)
-
-    with running(script) as venue, following(venue) as (feed, sink):
-        wait_for(lambda: sink.ids() == [1])
-        assert feed.counters.garbage == 1
-        assert feed.counters.samples[0].reason == "a binary message"
-
-
 @pytest.mark.parametrize("phase", ["handshake", "waiting", "mid frame", "between sessions", "flooded"])
 def test_stop_takes_less_than_a_second_in_every_phase(phase: str) -> None:
     slow = replace(QUICK, handshake_timeout=30, stale_after=30, kill_after=30, backoff_base=60, backoff_cap=60)
@@ -373,7 +168,7 @@ def test_a_slow_sink_is_our_own_fault_and_does_not_cost_the_session() -> None:
             release.wait(5)
             plain(symbol, received_ns)
 
-        sink.heard = blocked  # type: ignore[method-assign]
+        sink.heard = blocked
         wait_for(lambda: "receiver busy" in sink.reasons(FeedStatus.STALE))
         time.sleep(QUICK.kill_after)
         release.set()
@@ -411,7 +206,7 @@ def test_what_arrives_after_a_session_was_given_up_is_dropped() -> None:
 
     def script(peer: Peer) -> None:
         peer.subscribe()
-        peer.raw(b"".join(frame(_text(ticker("BTC-USD", number))) for number in range(1, count + 1)))
+        peer.raw(b"".join(frame(text(ticker("BTC-USD", number))) for number in range(1, count + 1)))
         beat(peer)
 
     with running(script) as venue:
@@ -434,7 +229,3 @@ def test_no_descriptor_survives_many_sessions() -> None:
         before = len(os.listdir("/proc/self/fd"))
         wait_for(lambda: feed.counters.sessions >= 15)
         assert len(os.listdir("/proc/self/fd")) <= before + 4
-
-
-def _text(message: dict[str, object]) -> bytes:
-    return json.dumps(message, separators=(",", ":")).encode()

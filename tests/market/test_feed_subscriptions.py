@@ -15,7 +15,7 @@ def strict(*unknown: str, names: bool = True, text: str = "{} is not a valid pro
 
     def script(peer: Peer) -> None:
         while True:
-            asked = [str(symbol) for symbol in peer.command()["product_ids"]]  # type: ignore[attr-defined]
+            asked = [str(symbol) for symbol in peer.command()["product_ids"]]
             bad = [symbol for symbol in asked if symbol in unknown]
             if bad:
                 reason = text.format(bad[0]) if names else "something about a product"
@@ -62,13 +62,13 @@ def test_a_refused_product_is_tried_again_in_the_next_session_and_alone() -> Non
         asked = peer.command()
         peer.send({"type": "error", "message": "Failed to subscribe", "reason": "B-USD is not a valid product"})
         asked = peer.command()
-        peer.products |= set(asked["product_ids"])  # type: ignore[call-overload]
+        peer.products |= set(asked["product_ids"])
         peer.ack()
         peer.send(ticker("A-USD", 1))
 
     def second(peer: Peer) -> None:
         while True:
-            for symbol in peer.subscribe()["product_ids"]:  # type: ignore[attr-defined]
+            for symbol in peer.subscribe()["product_ids"]:
                 peer.send(ticker(symbol, 2))
 
     with running(first, second) as venue, following(venue, "A-USD", "B-USD", "C-USD") as (feed, sink):
@@ -84,7 +84,7 @@ def test_subscribe_messages_are_batched_spaced_and_name_both_channels() -> None:
         wait_for(lambda: len(feed.delivered()) == 250)
         wait_for(lambda: len(sink.ticks) == 250)
     commands = [command for _, command in venue.commands]
-    assert [len(command["product_ids"]) for command in commands] == [100, 100, 50]  # type: ignore[arg-type]
+    assert [len(command["product_ids"]) for command in commands] == [100, 100, 50]
     assert all(command["channels"] == ["ticker", "heartbeat"] for command in commands)
     assert all(command["type"] == "subscribe" for command in commands)
 
@@ -97,7 +97,7 @@ def test_even_one_by_one_the_venues_message_limit_is_kept() -> None:
         following(venue, *symbols, "DOGE-XXX", timings=spaced) as (feed, sink),
     ):
         wait_for(lambda: len(feed.delivered()) == 12 and sink.refusals)
-    assert [len(command["product_ids"]) for _, command in venue.commands] == [13] + [1] * 13  # type: ignore[arg-type]
+    assert [len(command["product_ids"]) for _, command in venue.commands] == [13] + [1] * 13
     assert venue.command_times[-1] - venue.command_times[0] >= 13 * 0.03 * 0.9
 
 

@@ -74,7 +74,7 @@ def test_candles_come_complete_and_exact(rest: VenueRest) -> None:
 
 
 def test_trades_come_by_time(rest: VenueRest) -> None:
-    found = rest.trades_between("BTC/USD", SINCE, SINCE + timedelta(seconds=4))  # type: ignore[attr-defined]
+    found = rest.trades_between("BTC/USD", SINCE, SINCE + timedelta(seconds=4))
     assert [tick.text for tick in found] == ["101.10", "102.10", "103.10"]
     assert all(tick.refilled and tick.size == "0.50" for tick in found)
     assert rest.trades("BTC/USD", 1, 5) == []

@@ -12,7 +12,7 @@ from apps.market.feeds.base import FeedConfig, FeedStatus, Numbering
 from apps.market.feeds.rest import FeedUnavailable
 from tests.market.dialects import Print
 from tests.market.following import Recorder, fates, wait_for
-from tests.market.stages import GARBAGE, Stage, stage_of, staged, texts
+from tests.market.stages import GARBAGE, Connected, Stage, stage_of, staged, texts
 
 
 def connected() -> list[str]:
@@ -26,18 +26,22 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
 
 
 @pytest.fixture(params=connected())
-def venue(request: pytest.FixtureRequest) -> Iterator[Stage]:
+def venue(request: pytest.FixtureRequest) -> Iterator[Connected]:
     with staged(request.param) as found:
+        assert isinstance(found, Connected)
         yield found
 
 
 def played(stage: Stage, *steps: Print | bytes) -> None:
     """Play before the feed begins where the source is a file, and let the caller's `with` do the rest."""
-    threading.Thread(target=stage.play, args=steps, daemon=True).start() if stage.is_connected else stage.play(*steps)
+    if isinstance(stage, Connected):
+        threading.Thread(target=stage.play, args=steps, daemon=True).start()
+    else:
+        stage.play(*steps)
 
 
 def prices(stage: Stage, *values: str, **changes: object) -> list[Print]:
-    return [Print(symbol=stage.symbol, n=n, price=value, **changes) for n, value in enumerate(values, 1)]  # type: ignore[arg-type]
+    return [Print(symbol=stage.symbol, n=n, price=value, **changes) for n, value in enumerate(values, 1)]
 
 
 def test_a_print_comes_out_in_the_one_shape(stage: Stage) -> None:
@@ -133,7 +137,7 @@ def test_only_what_is_followed_comes_through_and_known_numbers_are_gone_on_from(
         assert feed.last_price(stage.other) == 0.0
 
 
-def test_a_quiet_market_is_alive(venue: Stage) -> None:
+def test_a_quiet_market_is_alive(venue: Connected) -> None:
     with venue.followed() as (feed, sink):
         venue.play(Print(symbol=venue.symbol, n=1))
         wait_for(lambda: sink.ticks)
@@ -145,7 +149,7 @@ def test_a_quiet_market_is_alive(venue: Stage) -> None:
         assert len(sink.ticks) == 1
 
 
-def test_a_lost_connection_is_mended_and_everything_subscribed_again(venue: Stage) -> None:
+def test_a_lost_connection_is_mended_and_everything_subscribed_again(venue: Connected) -> None:
     with venue.followed(venue.symbol, venue.other) as (feed, sink):
         venue.play(Print(symbol=venue.symbol, n=1), Print(symbol=venue.other, n=1))
         wait_for(lambda: len(sink.ticks) == 2)
@@ -164,7 +168,7 @@ def test_a_lost_connection_is_mended_and_everything_subscribed_again(venue: Stag
             assert all(0 < since < until for _, since, until in sink.blinds)
 
 
-def test_silence_is_noticed_and_ends_the_session(venue: Stage) -> None:
+def test_silence_is_noticed_and_ends_the_session(venue: Connected) -> None:
     with venue.followed() as (feed, sink):
         venue.play(Print(symbol=venue.symbol, n=1))
         wait_for(lambda: sink.ticks)
@@ -183,7 +187,7 @@ def test_silence_is_noticed_and_ends_the_session(venue: Stage) -> None:
         assert feed.state().status is FeedStatus.LIVE
 
 
-def test_a_product_the_venue_does_not_have_costs_the_others_nothing(venue: Stage) -> None:
+def test_a_product_the_venue_does_not_have_costs_the_others_nothing(venue: Connected) -> None:
     with venue.followed(venue.symbol, venue.unknown, venue.other) as (feed, sink):
         venue.play(Print(symbol=venue.symbol, n=1), Print(symbol=venue.other, n=1))
         wait_for(lambda: {tick.symbol for tick in sink.ticks} == {venue.symbol, venue.other})
@@ -194,7 +198,7 @@ def test_a_product_the_venue_does_not_have_costs_the_others_nothing(venue: Stage
         assert feed.counters.sessions == 1
 
 
-def test_products_come_and_go_while_it_runs(venue: Stage) -> None:
+def test_products_come_and_go_while_it_runs(venue: Connected) -> None:
     with venue.followed() as (feed, sink):
         venue.play(Print(symbol=venue.symbol, n=1))
         wait_for(lambda: sink.ticks)
@@ -216,7 +220,7 @@ def test_a_feed_ends_at_once_even_where_nobody_answers(name: str) -> None:
     given = {"ws_url": "ws://127.0.0.1:1", **stage.config(), "rest_url": "http://127.0.0.1:1"}
     stage.close()
     given["ws_url"] = "ws://127.0.0.1:1"
-    feed = FEEDS.get(name)(FeedConfig(products=("A-USD",), known_trade_ids={"A-USD": 7}, **given), sink)  # type: ignore[arg-type]
+    feed = FEEDS.get(name)(FeedConfig(products=("A-USD",), known_trade_ids={"A-USD": 7}, **given), sink)
     assert feed.name == name
     assert feed.title
     assert feed.state().status is FeedStatus.DOWN

@@ -90,7 +90,7 @@ def test_binance_loses_a_subscription_and_is_asked_again() -> None:
         assert isinstance(stage, Streamed)
         with stage.followed("BTCUSDT", "ETHUSDT") as (feed, _):
             peer = stage.peer("BTCUSDT", "ETHUSDT")
-            wait_for(lambda: feed.delivered() == {"BTCUSDT", "ETHUSDT"})  # type: ignore[attr-defined]
+            wait_for(lambda: feed.delivered() == {"BTCUSDT", "ETHUSDT"})
             peer.__dict__["streams"] -= {"ethusdt@trade", "ethusdt@bookTicker"}
             peer.products = {"BTCUSDT"}
             wait_for(lambda: "ETHUSDT" in peer.products)
@@ -163,12 +163,12 @@ def test_kraken_is_asked_again_more_slowly_when_it_was_too_fast() -> None:
             if len(asked) <= 2:
                 peer.send({"method": "subscribe", "error": "Exceeded msg rate", "success": False})
                 continue
-            for symbol in message["params"]["symbol"]:  # type: ignore[index]
-                result = {"channel": message["params"]["channel"], "symbol": symbol}  # type: ignore[index]
+            for symbol in message["params"]["symbol"]:
+                result = {"channel": message["params"]["channel"], "symbol": symbol}
                 peer.send({"method": "subscribe", "success": True, "result": result})
 
     with running(script) as venue, following(venue, "BTC/USD", name="kraken") as (feed, sink):
-        wait_for(lambda: feed.delivered() == {"BTC/USD"})  # type: ignore[attr-defined]
+        wait_for(lambda: feed.delivered() == {"BTC/USD"})
         assert asked[2] - asked[1] >= QUICK.ack_timeout * 0.9
         assert sink.refusals == []
 
@@ -193,7 +193,7 @@ def test_advanced_gets_heartbeats_first_and_one_channel_in_a_message() -> None:
     with staged("coinbase_advanced") as stage:
         assert isinstance(stage, Streamed)
         with stage.followed("BTC-USD", "ETH-USD") as (feed, _):
-            wait_for(lambda: feed.delivered() == {"BTC-USD", "ETH-USD"})  # type: ignore[attr-defined]
+            wait_for(lambda: feed.delivered() == {"BTC-USD", "ETH-USD"})
             sent = [message for _, message in stage.commands]
             times = stage.command_times
     assert sent[0] == {"type": "subscribe", "channel": "heartbeats"}
@@ -272,7 +272,7 @@ def trade(number: int, price: object, *conditions: str) -> dict[str, object]:
 @contextmanager
 def alpaca_following(script: object, *products: str, **config: object) -> Iterator[tuple[Feed, Recorder, Venue]]:
     given = {"name": "alpaca", "key": "K", "secret": "S", **config}
-    with running(script) as venue, following(venue, *(products or ("AAPL",)), **given) as (feed, sink):  # type: ignore[arg-type]
+    with running(script) as venue, following(venue, *(products or ("AAPL",)), **given) as (feed, sink):
         yield feed, sink, venue
 
 
@@ -330,7 +330,7 @@ def test_alpacas_limit_of_symbols_refuses_those_beyond_it() -> None:
         peer.command()
         peer.send([{"T": "success", "msg": "authenticated"}])
         while True:
-            named = set(peer.command()["trades"])  # type: ignore[call-overload]
+            named = set(peer.command()["trades"])
             if len(granted | named) > 2:
                 peer.send([{"T": "error", "code": 405, "msg": "symbol limit exceeded"}])
                 continue
@@ -339,7 +339,7 @@ def test_alpacas_limit_of_symbols_refuses_those_beyond_it() -> None:
 
     with alpaca_following(script, "AAPL", "MSFT", "SPY") as (feed, sink, _):
         wait_for(lambda: sink.refusals)
-        wait_for(lambda: len(feed.delivered()) == 2)  # type: ignore[attr-defined]
+        wait_for(lambda: len(feed.delivered()) == 2)
         assert len(sink.refusals) == 1
         assert "symbol limit exceeded" in sink.refusals[0][1]
 

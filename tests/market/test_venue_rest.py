@@ -181,7 +181,7 @@ def alpaca_bars(path: str, query: dict[str, str], _: int) -> Answer:
 def test_candles_of_any_span_come_complete_and_exact(
     client: Callable[[str], VenueRest], symbol: str, respond: object
 ) -> None:
-    with answering(respond) as venue:  # type: ignore[arg-type]
+    with answering(respond) as venue:
         rest = client(venue.url)
         bars = rest.candles(symbol, 60, SINCE, SINCE + timedelta(minutes=2500))
         with pytest.raises(ValueError, match="no candle of this venue"):

@@ -1,15 +1,9 @@
-"""Sources without numbers, without a stream, or without a market: ordered by time, asked again, played back."""
+"""Sources without numbers, without a stream, or without a market: ordered by time, asked again."""
 
-import gzip
-import json
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -18,18 +12,17 @@ from hypothesis import strategies as st
 
 from apps.domain import feed_rules
 from apps.domain.plugins import PluginError
-from apps.market.feeds import FEEDS, configuring, exact
-from apps.market.feeds.base import FeedConfig, FeedStatus, FeedTimings, GateRules
+from apps.market.feeds import FEEDS, exact
+from apps.market.feeds.base import FeedConfig, FeedStatus, GateRules
 from apps.market.feeds.counters import FeedCounters
 from apps.market.feeds.gate import Gate
 from apps.market.feeds.gated import Trade
-from apps.market.feeds.rest import FeedUnavailable
 from apps.market.feeds.time_gate import TimeGate
 from tests.market.answering import answering
 from tests.market.dialects import Print
 from tests.market.following import QUICK, Recorder, following, wait_for
-from tests.market.stages import File, Rest
-from tests.market.venue import iso, ticker
+from tests.market.stages import Rest
+from tests.market.venue import iso
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine is shared
 NS = 1_000_000_000
@@ -48,7 +41,7 @@ def take(
 ) -> None:
     """Hand in a print of this second, received `late` seconds after it."""
     stamp = iso(NOW / NS + second) if timed else ""
-    gate.take(Trade(symbol="A", price=price, venue_time=stamp, **item), NOW + int((second + late) * NS))  # type: ignore[arg-type]
+    gate.take(Trade(symbol="A", price=price, venue_time=stamp, **item), NOW + int((second + late) * NS))
 
 
 # -- order by time -----------------------------------------------------------------------------------------------------
@@ -221,7 +214,7 @@ def rest_config(address: str, **options: str) -> FeedConfig:
 def test_a_price_is_found_where_the_options_say(body: bytes, options: dict[str, str], expected: object) -> None:
     with answering(lambda path, query, _: (200, {}, body)) as venue:
         feed = FEEDS.get("rest")(rest_config(venue.url, **options), Recorder())
-        (found,) = feed.ask("XAU")  # type: ignore[attr-defined]
+        (found,) = feed.ask("XAU")
         feed.stop()
     assert (found.price, found.size, found.trade_id) == expected
 
@@ -276,142 +269,3 @@ def test_without_ccxt_its_feed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatc
 def test_an_exchange_that_ccxt_does_not_know_is_named() -> None:
     with pytest.raises(PluginError, match="nowhere"):
         FEEDS.get("ccxt")(rest_config("", exchange="nowhere"), Recorder())
-
-
-# -- a recorded file ---------------------------------------------------------------------------------------------------
-
-
-def line(number: int, at_ns: int, price: str = "100.00") -> bytes:
-    message = ticker("BTC-USD", number, price, time=iso(at_ns / NS - 0.25))
-    return json.dumps({"at_ns": at_ns, "msg": message}).encode() + b"\n"
-
-
-def played(path: Path, until: Callable[[Recorder], object], **options: str) -> Recorder:
-    given_options = {"path": str(path), "speed": "0", **options}
-    with following("ws://127.0.0.1:1", name="file", options=given_options) as (_, sink):
-        wait_for(lambda: until(sink))
-    return sink
-
-
-@pytest.mark.parametrize("is_zipped", [False, True])
-def test_a_file_is_played_to_its_end(tmp_path: Path, is_zipped: bool) -> None:
-    path = tmp_path / "ticks"
-    data = b"".join(line(number, NOW + number * NS, f"100.{number}") for number in range(1, 6))
-    path.write_bytes(gzip.compress(data) if is_zipped else data)
-    sink = played(path, lambda sink: "the file is at its end" in sink.reasons(FeedStatus.DOWN))
-    assert sink.ids() == [1, 2, 3, 4, 5]
-    assert [tick.text for tick in sink.ticks] == [f"100.{number}" for number in range(1, 6)]
-    assert not any(tick.snapshot for tick in sink.ticks)
-    ages = [tick.received_ns - (feed_rules.instant_ns(tick.venue_time) or 0) for tick in sink.ticks]
-    assert all(abs(age - NS // 4) < 10_000 for age in ages), "a print is as old as it was"
-
-
-def test_recorded_times_stay_when_they_are_to_stay(tmp_path: Path) -> None:
-    (path := tmp_path / "ticks").write_bytes(line(1, NOW) + line(2, NOW + NS))
-    sink = played(path, lambda sink: len(sink.ticks) == 2, rebase="no")
-    assert [tick.snapshot for tick in sink.ticks] == [True, False]
-    assert sink.ticks[1].venue_time == iso(NOW / NS + 0.75)
-
-
-def test_a_file_that_begins_again_goes_on_counting(tmp_path: Path) -> None:
-    (path := tmp_path / "ticks").write_bytes(b"".join(line(number, NOW + number) for number in range(11, 16)))
-    sink = played(path, lambda sink: len(sink.ticks) >= 14, loop="yes")
-    assert sink.ids()[:14] == list(range(11, 25))
-    assert sink.gaps == []
-
-
-def test_the_recorded_pace_is_kept_and_the_feed_says_that_it_lives(tmp_path: Path) -> None:
-    (path := tmp_path / "ticks").write_bytes(line(1, NOW) + line(2, NOW + 13 * NS))
-    began = time.monotonic()
-    sink = played(path, lambda sink: len(sink.ticks) == 2, speed="10")
-    assert 1.2 < time.monotonic() - began < 3
-    assert len(sink.beats) >= 2
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (None, "cannot be read"),
-        (b"", "holds no price"),
-        (b"garbage\n", "holds no price"),
-        (gzip.compress(line(1, NOW) * 2000)[:40], "cannot be read"),
-    ],
-    ids=["not there", "empty", "garbage", "cut off"],
-)
-def test_a_file_that_is_no_use_says_why_and_ends_when_asked(tmp_path: Path, data: bytes | None, words: str) -> None:
-    path = tmp_path / "ticks"
-    if data is not None:
-        path.write_bytes(data)
-    sink = played(path, lambda sink: any(words in reason for reason in sink.reasons(FeedStatus.DOWN)))
-    assert sink.ticks == []
-
-
-def test_a_file_has_nothing_to_answer() -> None:
-    stage = File()
-    feed = FEEDS.get("file")(FeedConfig(ws_url="", rest_url="", **stage.config()), Recorder())  # type: ignore[arg-type]
-    rest = feed.rest()
-    for question in (
-        rest.products,
-        rest.time,
-        lambda: rest.ticker("A"),
-        lambda: rest.trades("A", 1, 2),
-        lambda: rest.candles("A", 60, datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 6, tzinfo=UTC)),
-    ):
-        with pytest.raises(FeedUnavailable) as refused:
-            question()
-        assert refused.value.permanent
-    stage.close()
-
-
-# -- what the operator says --------------------------------------------------------------------------------------------
-
-
-def test_a_feed_without_settings_goes_to_its_venue() -> None:
-    config = configuring.config_for(FEEDS, "binance", {}, products=["BTCUSDT"], known_trade_ids={"BTCUSDT": 7})
-    assert (config.ws_url, config.rest_url) == ("wss://stream.binance.com:9443", "https://api.binance.com")
-    assert (config.products, config.known_trade_ids, config.timings) == (("BTCUSDT",), {"BTCUSDT": 7}, FeedTimings())
-
-
-def test_settings_are_found_by_the_feeds_whole_name() -> None:
-    settings = {
-        "FEED_ALPACA_KEY": "K",
-        "FEED_ALPACA_SECRET": "S3",
-        "FEED_ALPACA_WS_URL": "ws://127.0.0.1:5",
-        "FEED_ALPACA_OPTIONS": "source=sip",
-        "FEED_CCXT_KRAKEN_OPTIONS": " exchange = kraken ; ",
-    }
-    alpaca = configuring.config_for(FEEDS, "alpaca", settings, products=[])
-    assert (alpaca.key, alpaca.secret, alpaca.ws_url, alpaca.options) == (
-        "K",
-        "S3",
-        "ws://127.0.0.1:5",
-        {"source": "sip"},
-    )
-    assert alpaca.timings.stale_after > FeedTimings().stale_after
-    assert "S3" not in repr(alpaca)
-    ccxt = configuring.config_for(FEEDS, "ccxt:kraken", settings, products=["BTC/USD"])
-    assert ccxt.options == {"exchange": "kraken"}
-    assert configuring.plugin_of("ccxt:kraken") == "ccxt"
-
-
-@pytest.mark.parametrize(
-    ("feed", "settings", "words"),
-    [
-        ("alpaca", {}, "FEED_ALPACA_KEY"),
-        ("alpaca", {"FEED_ALPACA_KEY": "K"}, "FEED_ALPACA_SECRET"),
-        ("kraken", {"FEED_KRAKEN_OPTIONS": "a=b"}, "has no option a"),
-        ("rest:gold", {"FEED_REST_GOLD_OPTIONS": "price"}, "write it like name=value"),
-        ("nowhere", {}, "no Feed is called 'nowhere'"),
-    ],
-)
-def test_a_setting_that_is_missing_or_wrong_is_named(feed: str, settings: dict[str, str], words: str) -> None:
-    with pytest.raises(PluginError, match=words):
-        configuring.config_for(FEEDS, feed, settings, products=[])
-
-
-def test_every_option_of_every_feed_has_a_sentence_in_the_docs() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "feeds.md").read_text()
-    for name in FEEDS.names():
-        plugin = FEEDS.get(name)
-        assert f"`{name}`" in page
-        assert all(f"`{option}`" in page for option in plugin.options), name

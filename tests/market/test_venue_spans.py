@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 from apps.domain.ticks import Tick
 from apps.market.feeds.alpaca_rest import AlpacaRest
+from apps.market.feeds.asking import RefillTimings
 from apps.market.feeds.base import VenueRest
 from apps.market.feeds.binance_rest import BinanceRest
-from apps.market.feeds.refill import RefillTimings
 from apps.market.feeds.rest import RestTimings
 from apps.market.feeds.time_refill import TimeRefiller
 from tests.market.answering import Answer, answering, good

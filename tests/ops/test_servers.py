@@ -1,15 +1,13 @@
 """The embedded servers: started, adopted, revived and stopped for real, in throw-away directories."""
 
 import json
-import multiprocessing
 import os
 import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -18,81 +16,9 @@ import pytest
 import redis
 
 from apps.ops import servers
-from apps.ops.servers import ServersUnavailable, holding, identity, places, processes, programs
-from tests.servers import PrivateServers, temporary_folder
-
-ROOT = os.geteuid() == 0
-REPOSITORY = Path(__file__).resolve().parents[2]
-HOLDER = """
-import json, sys
-from pathlib import Path
-from apps.ops import servers
-state = Path(sys.argv[1])
-with servers.lease(state) as found:
-    pids = [servers.pid(name, state) for name in ("postgresql", "redis")]
-    print(json.dumps({"database_url": found.database_url, "redis_url": found.redis_url, "pids": pids}), flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def state() -> Iterator[Path]:
-    with temporary_folder("tradingsite-servers-") as folder:
-        path = folder / "var"
-        yield path
-        left = [name for name in holding.VARIABLES if path.is_dir() and servers.pid(name, path)]
-        with servers.lease(path):
-            pass  # the last holder stops what a failed test left running
-        assert left == [], "servers outlived their last holder"
-
-
-@pytest.fixture(scope="module")
-def pair() -> Iterator[PrivateServers]:
-    with temporary_folder("tradingsite-pair-") as folder, servers.lease(folder / "var") as addresses:
-        yield PrivateServers(folder / "var", addresses)
-
-
-@pytest.fixture
-def unnamed(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in ("DATABASE_URL", "REDIS_URL", servers.EMBEDDED):
-        monkeypatch.delenv(name, raising=False)
-    return monkeypatch
-
-
-class Holder:
-    """Another process that holds the servers until told (or killed)."""
-
-    def __init__(self, state: Path) -> None:
-        command = [sys.executable, "-c", HOLDER, str(state)]
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, text=True, cwd=REPOSITORY, start_new_session=True
-        )
-
-    def told(self) -> dict[str, object]:
-        assert self.process.stdout is not None
-        return json.loads(self.process.stdout.readline())
-
-    def leave(self) -> None:
-        self.process.communicate(timeout=30)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.communicate(timeout=30)
-
-
-def query(url: str, statement: str) -> list[tuple[object, ...]]:
-    link = psycopg2.connect(url, connect_timeout=5)
-    try:
-        with link, link.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
-    finally:
-        link.close()
-
-
-def redis_client(url: str) -> redis.Redis:
-    return redis.Redis.from_url(url, socket_timeout=5)
+from apps.ops.servers import ServersUnavailable, holding, identity, places
+from tests.ops.holders import ROOT, Holder, query, redis_client
+from tests.servers import PrivateServers
 
 
 def test_both_servers_answer_and_say_what_they_are(pair: PrivateServers) -> None:
@@ -328,136 +254,3 @@ def test_lost_passwords_are_not_replaced_while_there_is_data(state: Path) -> Non
     with pytest.raises(ServersUnavailable, match="restore that file"), servers.lease(state):
         pass
     path.write_text(text)
-
-
-def test_servers_named_by_the_operator_are_left_alone(unnamed: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    unnamed.setenv("DATABASE_URL", "postgres://me:secret@db.example:5432/site")
-    unnamed.setenv("REDIS_URL", "redis://cache.example:6379/0")
-    with servers.hold(tmp_path / "var") as found:
-        assert found.database_url == "postgres://me:secret@db.example:5432/site"
-        assert (found.postgresql, found.redis) == (
-            "db.example:5432 (DATABASE_URL)",
-            "cache.example:6379 (REDIS_URL)",
-        )
-        assert found.embedded == ()
-    assert not (tmp_path / "var").exists()
-
-
-def test_only_the_server_that_is_not_named_is_started(unnamed: pytest.MonkeyPatch, state: Path) -> None:
-    unnamed.setenv("DATABASE_URL", "postgres://me@db.example/site")
-    with servers.hold(state) as found:
-        assert found.embedded == ("redis",)
-        assert os.environ["REDIS_URL"] == found.redis_url
-        assert not servers.alive("postgresql", state)
-
-
-def test_hold_exports_the_addresses_and_takes_them_back(unnamed: pytest.MonkeyPatch, state: Path) -> None:
-    unnamed.delenv("TRADINGSITE_VAR", raising=False)
-    with servers.hold(state) as found:
-        assert os.environ["DATABASE_URL"] == found.database_url
-        assert os.environ["TRADINGSITE_VAR"] == str(state)
-        with servers.hold() as inner:  # as a child process does: inherited addresses are ours, not an operator's
-            assert inner == found
-        assert servers.alive("postgresql", state)
-        unnamed.setenv("DATABASE_URL", "postgres://me@db.example/site")
-        with servers.hold() as named:
-            assert named.embedded == ("redis",)
-    assert not {"DATABASE_URL", "REDIS_URL", "TRADINGSITE_VAR", servers.EMBEDDED} & set(os.environ)
-
-
-def test_a_state_directory_that_is_a_file_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "var").write_text("")
-    with pytest.raises(ServersUnavailable, match="TRADINGSITE_VAR"), servers.lease(tmp_path / "var"):
-        pass
-
-
-@pytest.mark.parametrize(("variable", "find"), [("PG_BINDIR", programs.postgres), ("VALKEY_BIN", programs.valkey)])
-def test_a_program_named_by_the_operator_must_exist(
-    monkeypatch: pytest.MonkeyPatch, variable: str, find: Callable[[], programs.Program]
-) -> None:
-    monkeypatch.setenv(variable, "/nonexistent/folder")
-    with pytest.raises(ServersUnavailable, match=variable):
-        find()
-
-
-@pytest.mark.skipif(not ROOT, reason="only root can start what another user could not reach")
-def test_servers_below_an_unreachable_folder_move_elsewhere_and_loosen_nothing(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-    modes = {path: path.stat().st_mode for path in closed.parents}
-    home = None
-    try:
-        with servers.lease(closed / "var") as found:
-            home = places.settle(closed / "var").home
-            assert home.parent == places.ELSEWHERE
-            assert query(found.database_url, "SELECT 1") == [(1,)]
-        with servers.lease(closed / "var") as again:
-            assert again == found
-        assert stat.S_IMODE(closed.stat().st_mode) == 0o700
-        assert {path: path.stat().st_mode for path in closed.parents} == modes
-    finally:
-        if home is not None:
-            subprocess.run(["rm", "-rf", str(home)], check=True)
-        if places.ELSEWHERE.is_dir() and not any(places.ELSEWHERE.iterdir()):
-            places.ELSEWHERE.rmdir()
-
-
-@pytest.mark.skipif(not ROOT, reason="only root can start what another user could not reach")
-def test_programs_below_an_unreachable_folder_are_copied_whole(tmp_path: Path, state: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-    hidden = programs.postgres().copied_to(closed)
-    original = programs.postgres()
-    assert original.root is not None
-    program = programs.Program(path=hidden.path, origin="embedded", root=closed, parts=original.parts)
-    place = places.settle(state)
-    assert place.account is not None
-    assert not places.can_reach(program.path, place.account)
-    copy = place.reachable(program)
-    told = processes.run([copy.path.parent / "initdb", "--version"], account=place.account)
-    assert told.returncode == 0, told.stderr
-    assert place.reachable(program) == copy
-
-
-def test_an_ordinary_user_can_do_all_of_it() -> None:
-    with temporary_folder("tradingsite-user-") as folder:
-        user = places.Account(name="nobody", uid=65534, gid=65534) if ROOT else None
-        home = folder / "home"
-        home.mkdir(mode=0o700)
-        if user is not None:
-            os.chown(home, user.uid, user.gid)
-        _check_reach(user, folder)
-        # A fork keeps the modules that are loaded: the interpreter itself may lie where that user cannot go.
-        child = multiprocessing.get_context("fork").Process(target=_as_user, args=(user, home / "var"))
-        child.start()
-        child.join(60)
-        assert child.exitcode == 0
-        owners = {path.stat().st_uid for path in home.rglob("*")}
-        assert owners == {user.uid if user else os.geteuid()}
-
-
-def _check_reach(user: places.Account | None, folder: Path) -> None:
-    for variable, find in (("PG_BINDIR", programs.postgres), ("VALKEY_BIN", programs.valkey)):
-        program = find()
-        if user is not None and not places.can_reach(program.path, user):
-            (folder / variable).mkdir()
-            path = program.copied_to(folder / variable).path
-            os.environ[variable] = str(path.parent if variable == "PG_BINDIR" else path)
-
-
-def _as_user(user: places.Account | None, state: Path) -> None:
-    if user is not None:
-        os.setgroups([])
-        os.setgid(user.gid)
-        os.setuid(user.uid)
-    with servers.lease(state) as found:
-        query(found.database_url, "CREATE TABLE kept (n int)")
-        os.kill(servers.pid("postgresql", state) or 0, signal.SIGKILL)
-        os.kill(servers.pid("redis", state) or 0, signal.SIGKILL)
-        while servers.alive("postgresql", state) or servers.alive("redis", state):
-            time.sleep(0.01)
-        servers.revive("postgresql", state)
-        servers.revive("redis", state)
-        assert query(found.database_url, "SELECT count(*) FROM kept") == [(0,)]
-    assert not servers.alive("postgresql", state)
-    assert not servers.alive("redis", state)

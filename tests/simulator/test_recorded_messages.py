@@ -128,7 +128,10 @@ def test_times_are_utc_with_microseconds_and_quotes_surround_or_touch_the_price(
 @recorded
 def test_rest_answers_have_the_recorded_fields():
     with SimExchange(rate=None) as exchange:
-        get = lambda path: requests.get(exchange.rest_url + path, timeout=5).json()  # noqa: E731
+
+        def get(path):
+            return requests.get(exchange.rest_url + path, timeout=5).json()
+
         trades = json.loads((DATA / "coinbase/benny_products_BTC-EUR_trades_GET-200.json").read_text())
         candles = json.loads((DATA / "coinbase/benny_products_BTC-USD_candles_GET-200.json").read_text())
         book = json.loads((DATA / "coinbase/benny_products_BTC-EUR_book_level-1.json").read_text())

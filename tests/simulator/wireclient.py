@@ -147,3 +147,15 @@ class WireClient:
             op, payload = self.frame(deadline - time.monotonic())
             if op == CLOSE:
                 return int.from_bytes(payload[:2], "big"), payload[2:].decode()
+
+
+def push(exchange, *prices, symbol="BTC-USD"):
+    return exchange.push_many(symbol, list(prices))
+
+
+def ids(client, count):
+    return [m["trade_id"] for m in client.of_type("ticker", count=count)]
+
+
+def unsent(exchange, product="BTC-USD"):
+    return exchange.journal()["products"][product]["unsent"]

@@ -81,7 +81,7 @@ class Alone(Several):
     def warmup(self) -> int:
         return 1
 
-    def weigh(self, markets: list[Candles]) -> np.ndarray:  # type: ignore[override]
+    def weigh(self, markets: list[Candles]) -> np.ndarray:
         return np.column_stack([np.sign(market.close - 2.0) / 2 for market in markets])
 
 

@@ -257,7 +257,7 @@ def test_any_layout_of_an_array_will_do() -> None:
     locked.flags.writeable = False
     np.testing.assert_array_equal(windows.mean(table[:, 1], 9), windows.mean(locked, 9))
     whole = np.arange(50)
-    np.testing.assert_array_equal(windows.mean(whole, 2)[1:], whole[1:] - 0.5)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(windows.mean(whole, 2)[1:], whole[1:] - 0.5)
 
 
 def test_looking_at_strategies_loads_neither_numba_nor_talib_nor_pandas() -> None:

@@ -72,7 +72,7 @@ def test_what_the_schema_refuses_is_refused_and_everything_is_named(name: str) -
 @every
 def test_parameters_are_frozen_and_declared(name: str) -> None:
     chosen = STRATEGIES.get(name).Parameters()
-    for item in fields(chosen):  # type: ignore[arg-type] # a dataclass by its protocol
+    for item in fields(chosen):
         assert item.metadata["help"], f"{item.name} was not made by parameter, choice or switch"
         with pytest.raises(FrozenInstanceError):
             setattr(chosen, item.name, item.default)

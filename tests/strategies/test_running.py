@@ -207,7 +207,7 @@ def test_the_reason_says_what_changed(instrument: Instrument, strategy: Strategy
     assert Signal.objects.get().reason == "turned short, was flat"
     trade(instrument, 99, now=NOW + timedelta(seconds=10))
     services.run_due(NOW + timedelta(seconds=10))
-    assert Signal.objects.first().reason == "still short"  # type: ignore[union-attr]
+    assert Signal.objects.first().reason == "still short"
 
 
 def test_changed_code_stops_a_strategy_and_says_so(instrument: Instrument, strategy: Strategy, trade: Trade) -> None:

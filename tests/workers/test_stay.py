@@ -170,6 +170,6 @@ def test_a_redis_that_dies_meanwhile_raises_nothing(
     private_servers: Callable[..., "object"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     servers = private_servers()
-    one = bell.Bell(bell._publisher(), servers.redis_url)  # type: ignore[attr-defined]
-    servers.kill_redis()  # type: ignore[attr-defined]
+    one = bell.Bell(bell._publisher(), servers.redis_url)
+    servers.kill_redis()
     one.stay(lambda: pytest.fail("nobody rang"))

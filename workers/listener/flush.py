@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import Error, connection, transaction
@@ -17,7 +17,7 @@ from apps.market.store import ticks as store_ticks
 from apps.trading.services import watermarks
 from workers.listener.emit import Emitter
 from workers.listener.leader import Leadership
-from workers.listener.tape import Tape, from_ns
+from workers.listener.tape import Tape, from_ns, traded_at
 from workers.listener.watch import Watcher
 
 log = logging.getLogger(__name__)
@@ -85,9 +85,11 @@ class QuoteFlusher:
                 self._leadership.lost()
                 return
             rows = [_row(tape, tick, before) for tape, tick, before in news]
-            quotes.write(rows, epoch=epoch, shard=self._shard)
-            quotes.heard(self._heard({tape.instrument_id for tape, _, _ in news}))
+            # The quotes last: of an instrument that is moved this very moment, its next listener goes on from the
+            # quote, so a quote that is written must find the best prices up to it written too.
             watermarks.write(self._peaks, self._rides, shard=self._shard)
+            quotes.heard(self._heard({tape.instrument_id for tape, _, _ in news}), shard=self._shard)
+            quotes.write(rows, epoch=epoch, shard=self._shard)
         self._epoch = epoch
         self._peaks, self._rides = {}, {}
         self._written.update({tape.symbol: tick for tape, tick, _ in news})
@@ -190,7 +192,6 @@ def _measure_skew(tape: Tape, tick: Tick) -> None:
 
 def _row(tape: Tape, tick: Tick, before: Tick | None) -> quotes.QuoteRow:
     prices = [item.price for item in tape.newer_than(before)] or [tick.price]
-    received_at = from_ns(tick.received_ns)
     return quotes.QuoteRow(
         instrument_id=tape.instrument_id,
         price=tick.text,
@@ -199,8 +200,8 @@ def _row(tape: Tape, tick: Tick, before: Tick | None) -> quotes.QuoteRow:
         low=min(prices),
         high=max(prices),
         trade_id=tape.complete_through(tick),
-        at=datetime.fromisoformat(tick.venue_time).astimezone(UTC) if tick.venue_time else received_at,
-        received_at=received_at,
+        at=traded_at(tick),
+        received_at=from_ns(tick.received_ns),
         heard_at=from_ns(max(tape.heard_ns, tick.received_ns)),
         feed=tape.source,
     )

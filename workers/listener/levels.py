@@ -22,6 +22,7 @@ class Levels:
 
     def __init__(self, shard: int, watcher: Watcher, emitter: Emitter) -> None:
         self.seen_at = 0.0  # monotonic, of the last successful poll
+        self.shards = frozenset({shard})  # whose changes are taken in
         self._shard = shard
         self._watcher = watcher
         self._emitter = emitter
@@ -65,7 +66,7 @@ class Levels:
         """Take in what changed; say whether there may be more."""
         now = time.monotonic()
         rows = watches.changed(self._last, list(self._missing), _BATCH)
-        positions = {position_id for _, position_id, shard in rows if shard == self._shard}
+        positions = {position_id for _, position_id, shard in rows if shard in self.shards}
         doubtful = self._emitter.take_doubtful()
         if doubtful:
             positions |= watches.positions_of(doubtful)

@@ -19,6 +19,7 @@ from apps.market.services import gaps
 from apps.trading import watches
 from workers.listener.emit import Emitter
 from workers.listener.flush import Periodic, QuoteFlusher, Recorder, Screens
+from workers.listener.handover import Handover
 from workers.listener.leader import Leadership
 from workers.listener.levels import Levels
 from workers.listener.sources import Source, Sources
@@ -41,6 +42,7 @@ class Listener:
         self.levels = Levels(shard, self.watcher, self.emitter)
         self.flusher = QuoteFlusher(self.watcher, self.emitter, self.leadership, shard)
         self.recorder = Recorder(self.watcher, self.leadership, store.connect(settings.MARKET_DATABASE_URL))
+        self.handover = Handover(shard, self.watcher)
         self._loaded: set[int] = set()  # the instruments whose levels were read
         self._threads: list[threading.Thread] = []
         self._stops: list[Callable[[], None]] = []
@@ -50,7 +52,7 @@ class Listener:
 
     def run(self) -> int:
         """Listen until stopped; return the exit status: 0 when asked to stop, 1 when something inside ended."""
-        rows = watches.instruments(self.shard)
+        rows = self.handover.with_leaving(watches.instruments(self.shard))
         for row in rows:
             self.watcher.follow(row.symbol, row.instrument_id)
         with _nothing_collected():
@@ -172,8 +174,12 @@ class Listener:
                 feed_rows.write_status(f"{name}:{self.shard}", source.status, facts, now=now)
 
     def _instruments(self) -> None:
-        """Follow instruments that were added, enabled or moved here, without a restart: their levels before prices."""
-        rows = watches.instruments(self.shard)
+        """Follow instruments that were added, enabled or moved here, without a restart: their levels before prices.
+
+        Those that were moved away are let go of when their new listener has begun to compare.
+        """
+        rows = self.handover.with_leaving(watches.instruments(self.shard))
+        self.levels.shards = self.handover.shards
         for row in rows:
             self.watcher.follow(row.symbol, row.instrument_id)
         wanted = {row.instrument_id for row in rows}

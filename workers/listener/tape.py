@@ -102,6 +102,13 @@ def _venue_time(tick: Tick) -> str:
     return tick.venue_time
 
 
+def traded_at(tick: Tick) -> datetime:
+    """Return when a tick was traded by the venue's clock, or when it arrived where the venue tells no time."""
+    if tick.venue_time:
+        return datetime.fromisoformat(tick.venue_time).astimezone(UTC)
+    return from_ns(tick.received_ns)
+
+
 def from_ns(nanoseconds: int) -> datetime:
     """Return nanoseconds since the epoch as an instant, to the microsecond."""
     return datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC) + timedelta(

@@ -17,6 +17,7 @@ from apps.market.feeds import fetched
 from apps.market.feeds.answers import ask
 from apps.market.feeds.base import VenueProduct
 from apps.market.feeds.candles import VenueCandle
+from apps.market.feeds.coinbase_products import ListedProduct
 from apps.market.feeds.rest import FeedUnavailable, RestClient, RestTimings
 
 PAGE = 1000
@@ -57,17 +58,12 @@ class _Trades(msgspec.Struct):
     best_ask: str = ""
 
 
-class _Product(msgspec.Struct):
+class _Product(ListedProduct, kw_only=True):
     product_id: str
     base_currency_id: str = ""
     quote_currency_id: str = ""
     price_increment: str = ""
-    quote_increment: str = ""
-    base_increment: str = ""
     quote_min_size: str = ""
-    status: str = ""
-    trading_disabled: bool = False
-    cancel_only: bool = False
     view_only: bool = False
     is_disabled: bool = False
 
@@ -178,7 +174,6 @@ def _tick(symbol: str, trade: _Trade, received_ns: int) -> Tick | None:
 
 
 def _product(item: _Product) -> VenueProduct:
-    closed = item.trading_disabled or item.cancel_only or item.view_only or item.is_disabled
     return VenueProduct(
         symbol=item.product_id,
         base=item.base_currency_id,
@@ -186,7 +181,7 @@ def _product(item: _Product) -> VenueProduct:
         price_increment=item.price_increment or item.quote_increment,
         size_increment=item.base_increment,
         min_notional=item.quote_min_size,
-        is_trading=item.status == "online" and not closed,
+        is_trading=item.is_trading and not item.view_only and not item.is_disabled,
         status=item.status,
     )
 

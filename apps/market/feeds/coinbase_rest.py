@@ -16,6 +16,7 @@ from apps.domain import feed_rules
 from apps.domain.ticks import Tick
 from apps.market.feeds.base import VenueProduct
 from apps.market.feeds.candles import VenueCandle
+from apps.market.feeds.coinbase_products import ListedProduct
 from apps.market.feeds.rest import FeedUnavailable, RestClient, RestTimings
 
 PAGE = 1000  # trades per answer
@@ -45,16 +46,11 @@ class _TickerAnswer(msgspec.Struct, gc=False):
     time: str = ""
 
 
-class _Product(msgspec.Struct):
+class _Product(ListedProduct, kw_only=True):
     id: str
     base_currency: str = ""
     quote_currency: str = ""
-    quote_increment: str = ""
-    base_increment: str = ""
     min_market_funds: str = ""
-    status: str = ""
-    trading_disabled: bool = False
-    cancel_only: bool = False
 
 
 class _Time(msgspec.Struct):
@@ -81,7 +77,7 @@ class CoinbaseRest:
                 price_increment=product.quote_increment,
                 size_increment=product.base_increment,
                 min_notional=product.min_market_funds,
-                is_trading=product.status == "online" and not product.trading_disabled and not product.cancel_only,
+                is_trading=product.is_trading,
                 status=product.status,
             )
             for product in self._ask("/products", {}, list[_Product])

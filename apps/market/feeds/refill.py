@@ -5,18 +5,17 @@ for again a few times; then the hole is reported as uncovered, never forgotten.
 """
 
 import logging
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from msgspec.structs import replace
 
-from apps.domain import feed_rules
 from apps.domain.ticks import Tick
 from apps.market.feeds import ranges
+from apps.market.feeds.asking import Asking, RefillTimings
 from apps.market.feeds.base import VenueRest
 from apps.market.feeds.ranges import Range
 from apps.market.feeds.rest import FeedUnavailable
@@ -32,21 +31,6 @@ class RefillSink(Protocol):
 
     def uncovered(self, symbol: str, first_id: int, last_id: int, reason: str) -> None:
         """Note that the trades with these ids, both ends included, will not come."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefillTimings:
-    """Every limit of the refiller; spans in seconds."""
-
-    linger: float = 0.05  # gathers holes that are declared together, and lets the venue's REST side catch up
-    attempts: int = 8
-    retry_base: float = 0.5
-    retry_cap: float = 30.0
-    max_range: int = 10_000  # trade ids of one hole; what is older is uncovered
-    max_waiting: int = 10_000  # holes nobody has looked at yet
-    page: int = 1000  # trade ids asked for at once
-    poll_every: float = 1.0
-    mark_band: float = 0.01  # a rate: further than this from the prices around it a trade moves no trailing mark
 
 
 @dataclass(slots=True)
@@ -70,7 +54,7 @@ class _Need:
     failed: int = 0
 
 
-class Refiller:
+class Refiller(Asking):
     """Fetches declared holes and polls tickers. `request` and `poll` return at once and are safe from any thread."""
 
     def __init__(
@@ -82,37 +66,17 @@ class Refiller:
         last_price: Callable[[str], float] | None = None,
         timings: RefillTimings | None = None,
     ) -> None:
+        super().__init__(rest, timings, "feed-refill")
         self.counters = RefillCounters()
-        self._rest = rest
         self._sink = sink
         self._last_trade_id = last_trade_id
         self._last_price = last_price or _unknown_price
-        self._timings = timings or RefillTimings()
         self._waiting: deque[tuple[str, int, int]] = deque()
         self._needs: dict[str, _Need] = {}
         self._polled: dict[str, tuple[int, float]] = {}
         self._round: deque[str] = deque()
-        self._round_at = 0.0
-        self._symbols: tuple[str, ...] = ()
-        self._is_busy = False
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="feed-refill", daemon=True)
 
     # -- for any thread ------------------------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Begin to work."""
-        self._thread.start()
-
-    def stop(self, timeout: float = 5.0) -> bool:
-        """End the thread and close the REST client; say whether it ended within `timeout` seconds."""
-        self._stopping.set()
-        self._wake.set()
-        self._rest.close()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
-        return not self._thread.is_alive()
 
     def request(self, symbol: str, first_id: int, last_id: int) -> None:
         """Ask for the trades of a hole, both ends included."""
@@ -123,18 +87,9 @@ class Refiller:
         self._waiting.append((symbol, first_id, last_id))
         self._wake.set()
 
-    def poll(self, symbols: Iterable[str]) -> None:
-        """Ask for the last trade of these products every second from now on; none of them ends it."""
-        self._symbols = tuple(symbols)
-        self._wake.set()
-
     def idle(self) -> bool:
         """Say whether every hole requested so far is filled or given up."""
         return not self._waiting and not self._needs and not self._is_busy
-
-    def alive(self) -> bool:
-        """Say whether the thread works; a dead one is a bug whose error is in the log."""
-        return self._thread.is_alive()
 
     # -- the thread ----------------------------------------------------------------------------------------------
 
@@ -149,13 +104,7 @@ class Refiller:
                 self._fill(due)
                 self._is_busy = False
             elif not self._poll_next(now):
-                self._wake.wait(self._pause(now))
-
-    def _pause(self, now: float) -> float:
-        moments = [need.ask_at for need in self._needs.values()]
-        if self._symbols:
-            moments.append(self._round_at)
-        return max(min(moments, default=now + 60.0) - now, 0.0)
+                self._wake.wait(self._pause(now, [need.ask_at for need in self._needs.values()]))
 
     def _collect(self) -> None:
         while self._waiting:
@@ -203,8 +152,8 @@ class Refiller:
             if rest:
                 self._needs[symbol] = _Need(rest, time.monotonic())
             return
-        wait = min(self._timings.retry_base * 2.0 ** (failed - 1), self._timings.retry_cap)
-        self._needs[symbol] = _Need(ranges.merged([*still, *rest]), time.monotonic() + wait, failed)
+        ask_at = time.monotonic() + self._timings.retry_after(failed)
+        self._needs[symbol] = _Need(ranges.merged([*still, *rest]), ask_at, failed)
 
     def _poll_next(self, now: float) -> bool:
         """Ask for one ticker when a round is due or under way; say whether there was one to ask for."""
@@ -239,12 +188,8 @@ class Refiller:
             self._deliver([tick], polled_price if polled_id > heard_id else self._last_price(symbol))
 
     def _deliver(self, ticks: list[Tick], reference: float) -> None:
-        """Hand ticks on, marked where nothing around them confirms their price: they move no trailing mark."""
-        lonely = feed_rules.lonely([tick.price for tick in ticks], reference, self._timings.mark_band)
         self.counters.delivered += len(ticks)
-        self._sink.refilled(
-            [replace(tick, off_market=True) if alone else tick for tick, alone in zip(ticks, lonely, strict=True)]
-        )
+        self._sink.refilled(self._marked(ticks, reference))
 
     def _give_up(self, symbol: str, missing: list[Range], reason: str) -> None:
         for first_id, last_id in missing:

@@ -5,10 +5,9 @@ the venue's time in place of numbers, and spans in place of holes.
 """
 
 import logging
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, runtime_checkable
@@ -17,8 +16,8 @@ from msgspec.structs import replace
 
 from apps.domain import feed_rules
 from apps.domain.ticks import Tick
+from apps.market.feeds.asking import Asking, RefillTimings
 from apps.market.feeds.base import VenueRest
-from apps.market.feeds.refill import RefillTimings
 from apps.market.feeds.rest import FeedUnavailable
 
 log = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ class _Span:
     failed: int = 0
 
 
-class TimeRefiller:
+class TimeRefiller(Asking):
     """Fetches blind spans and polls last prices. `blind` and `poll` return at once and are safe from any thread."""
 
     def __init__(
@@ -80,37 +79,17 @@ class TimeRefiller:
         overlap: float = 5.0,
         longest: float = 3600.0,
     ) -> None:
+        super().__init__(rest, timings, "feed-time-refill")
         self.counters = SpanCounters()
-        self._rest = rest
         self._sink = sink
         self._last_price = last_price
-        self._timings = timings or RefillTimings()
         self._overlap_ns = int(overlap * 1e9)  # a venue's time lags behind ours: the beginning is asked for earlier
         self._longest_ns = int(longest * 1e9)  # of one span: a week of trades would not fit into memory
         self._waiting: deque[_Span] = deque()
         self._spans: list[_Span] = []
         self._polled: dict[str, tuple[int, str]] = {}
-        self._symbols: tuple[str, ...] = ()
-        self._round_at = 0.0
-        self._is_busy = False
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="feed-time-refill", daemon=True)
 
     # -- for any thread ------------------------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Begin to work."""
-        self._thread.start()
-
-    def stop(self, timeout: float = 5.0) -> bool:
-        """End the thread and close the REST client; say whether it ended within `timeout` seconds."""
-        self._stopping.set()
-        self._wake.set()
-        self._rest.close()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
-        return not self._thread.is_alive()
 
     @property
     def can_ask(self) -> bool:
@@ -132,18 +111,9 @@ class TimeRefiller:
             self._waiting.append(_Span(symbol, oldest_ns, until_ns, time.monotonic() + self._timings.linger))
             self._wake.set()
 
-    def poll(self, symbols: Iterable[str]) -> None:
-        """Ask for the last trade of these products every second from now on; none of them ends it."""
-        self._symbols = tuple(symbols)
-        self._wake.set()
-
     def idle(self) -> bool:
         """Say whether every span so far is fetched or given up."""
         return not self._waiting and not self._spans and not self._is_busy
-
-    def alive(self) -> bool:
-        """Say whether the thread works; a dead one is a bug whose error is in the log."""
-        return self._thread.is_alive()
 
     # -- the thread ----------------------------------------------------------------------------------------------
 
@@ -163,13 +133,7 @@ class TimeRefiller:
                 self._round_at = now + self._timings.poll_every
                 self._poll_round()
             else:
-                self._wake.wait(self._pause(now))
-
-    def _pause(self, now: float) -> float:
-        moments = [span.ask_at for span in self._spans]
-        if self._symbols:
-            moments.append(self._round_at)
-        return max(min(moments, default=now + 60.0) - now, 0.0)
+                self._wake.wait(self._pause(now, [span.ask_at for span in self._spans]))
 
     def _fill(self, span: _Span) -> None:
         self._spans.remove(span)
@@ -193,8 +157,7 @@ class TimeRefiller:
         if failure.permanent or span.failed >= self._timings.attempts:
             self._give_up(span.symbol, span.since_ns, span.until_ns, str(failure))
             return
-        wait = min(self._timings.retry_base * 2.0 ** (span.failed - 1), self._timings.retry_cap)
-        span.ask_at = time.monotonic() + wait
+        span.ask_at = time.monotonic() + self._timings.retry_after(span.failed)
         self._spans.append(span)
 
     def _poll_round(self) -> None:
@@ -223,13 +186,8 @@ class TimeRefiller:
         self._deliver([replace(tick, snapshot=not text and is_old)])
 
     def _deliver(self, ticks: list[Tick]) -> None:
-        """Hand ticks on, marked where nothing around them confirms their price: they move no trailing mark."""
-        reference = self._last_price(ticks[0].symbol)
-        lonely = feed_rules.lonely([tick.price for tick in ticks], reference, self._timings.mark_band)
         self.counters.delivered += len(ticks)
-        self._sink.refilled(
-            [replace(tick, off_market=True) if alone else tick for tick, alone in zip(ticks, lonely, strict=True)]
-        )
+        self._sink.refilled(self._marked(ticks, self._last_price(ticks[0].symbol)))
 
     def _give_up(self, symbol: str, since_ns: int, until_ns: int, reason: str) -> None:
         self.counters.unseen += 1

@@ -37,6 +37,8 @@ ON CONFLICT (instrument_id) DO UPDATE SET price = excluded.price, bid = excluded
 _HEARD = """
 UPDATE market_quote q SET heard_at = greatest(q.heard_at, v.heard_at)
 FROM unnest(%s::bigint[], %s::timestamptz[]) AS v(instrument_id, heard_at) WHERE q.instrument_id = v.instrument_id
+    AND (%s::smallint IS NULL OR EXISTS (
+        SELECT 1 FROM market_instrument i WHERE i.id = v.instrument_id AND i.shard = %s))
 """
 
 
@@ -51,8 +53,11 @@ def write(rows: Iterable[QuoteRow], *, epoch: int, shard: int | None = None) -> 
             cursor.execute(_WRITE, [epoch, *columns, shard, shard])
 
 
-def heard(instruments: dict[int, datetime]) -> None:
-    """Note when the feed last said anything about instruments whose price did not change."""
+def heard(instruments: dict[int, datetime], *, shard: int | None = None) -> None:
+    """Note when the feed last said anything about instruments whose price did not change.
+
+    With a shard, those that are on another one by now are left out.
+    """
     if instruments:
         with connection.cursor() as cursor:
-            cursor.execute(_HEARD, [list(instruments), list(instruments.values())])
+            cursor.execute(_HEARD, [list(instruments), list(instruments.values()), shard, shard])

@@ -1,5 +1,6 @@
 """Market data over the API: instruments, quotes, candles and trades, from the cache and the market store."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -115,12 +116,12 @@ def _limited(note: str, most: int) -> OpenApiParameter:
     return OpenApiParameter("limit", int, description=f"{note} 1 to {most}, {DEFAULT_ROWS} if left out.")
 
 
-class InMemory(Kept, Listing):
+class InMemory(Kept, Listing, ABC):
     """A list from the cache, filtered here: constant work for the database, whatever is asked."""
 
+    @abstractmethod
     def chosen(self, rows: Sequence[Any], given: dict[str, Any]) -> list[Any]:
         """Return the rows that the filters leave."""
-        raise NotImplementedError
 
     def listed(self, rows: Sequence[Any], **context: Any) -> Response:
         """Answer one page of the rows that the query string asks for. Raises ValidationError, Refused."""

@@ -1,4 +1,4 @@
-"""Sites of real processes for journeys and faults."""
+"""Sites of real processes for journeys, faults and browsers: one pair of servers for all of them, a database each."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from tests.servers import PrivateServers, temporary_folder
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Servers of the flow and fault tests alone: they are killed, stalled and started again."""
+    """Servers of these tests alone: they are killed, stalled and started again."""
     with temporary_folder("tradingsite-cluster-") as folder, servers.lease(folder / "servers") as addresses:
         private = PrivateServers(folder / "servers", addresses)
         yield Cluster(private)
