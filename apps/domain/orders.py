@@ -1,7 +1,9 @@
 """What an order is, and what a venue says of it: words and plain values shared by services and brokers."""
 
+import base64
+import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 
@@ -80,3 +82,26 @@ class Report:
     kind: OrderKind | None = None
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
+
+
+_MARK_LENGTH = 5
+_LETTERS = {Purpose.ENTRY: "e", Purpose.EXIT: "x", Purpose.PROTECT: "p"}
+
+
+def client_id(purpose: Purpose, of: int, attempt: int, *, account_id: int, opened_at: datetime) -> str:
+    """Return the name an order has at its venue, a pure function of what it is for: `k3f9ax17t2`.
+
+    `of` is the decision of an entry, the exit of an exit, the position of a protective stop. The first five characters
+    stand for the account and the instant it was opened here: a second site, or one that was set up anew and counts from
+    1 again, must not find another's old order under its own name. Small letters and digits only, at most 18 characters
+    while `of` has at most 9 digits and `attempt` at most 2: the shortest that a venue we know of allows is 18.
+    """
+    if of < 1 or attempt < 1:
+        raise ValueError(f"an order is for something that is stored and has an attempt, not {of} and {attempt}")
+    return f"{_mark(account_id, opened_at)}{_LETTERS[purpose]}{of}t{attempt}"
+
+
+def _mark(account_id: int, opened_at: datetime) -> str:
+    told = f"{account_id} {opened_at.astimezone(UTC).isoformat(timespec='microseconds')}"
+    digest = hashlib.sha256(told.encode()).digest()
+    return base64.b32encode(digest)[:_MARK_LENGTH].decode().lower()

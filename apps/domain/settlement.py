@@ -88,9 +88,9 @@ def settle(holding: Holding, due: Sequence[Due], market: Market | None, terms: T
     """
     answers: list[Left | Superseded] = []
     for exit_ in sorted(due, key=lambda item: (item.tick_at, PRIORITY[item.reason], item.exit_id)):
-        refusal = _refusal(holding, exit_)
-        if refusal:
-            answers.append(Superseded(exit_id=exit_.exit_id, why=refusal))
+        why = refusal(holding, exit_, held=holding.remaining)
+        if why:
+            answers.append(Superseded(exit_id=exit_.exit_id, why=why))
         elif left := _leave(holding, exit_, market, terms):
             answers.append(left)
     return answers
@@ -102,8 +102,9 @@ def part_of(holding: Holding, fraction: Decimal, lot_size: Decimal) -> Decimal:
     return holding.remaining if holding.remaining - wanted < lot_size else max(wanted, lot_size)
 
 
-def _refusal(holding: Holding, exit_: Due) -> str:
-    if not holding.remaining:
+def refusal(holding: Holding, exit_: Due, *, held: Decimal) -> str:
+    """Say why an exit leaves nothing of a locked position that still holds `held`; empty when it may leave it."""
+    if not held:
         return "the position was closed by an earlier exit"
     leg = exit_.leg
     if leg is None:

@@ -66,17 +66,19 @@ EXIT_MOVES: dict[ExitStatus, frozenset[ExitStatus]] = {
 _ENDS = frozenset({OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
 _AT_VENUE = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.CANCELLING})
 ORDER_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
-    OrderStatus.NEW: frozenset({OrderStatus.SUBMITTING, OrderStatus.CANCELLED, OrderStatus.REJECTED}),
+    # A venue may report an order that we took back into the queue: what it says is a fact.
+    OrderStatus.NEW: _AT_VENUE | _ENDS | {OrderStatus.SUBMITTING},
     OrderStatus.SUBMITTING: _AT_VENUE | _ENDS | {OrderStatus.UNKNOWN, OrderStatus.NEW},
     OrderStatus.UNKNOWN: _AT_VENUE | _ENDS | {OrderStatus.SUBMITTING},
     OrderStatus.ACCEPTED: _ENDS | {OrderStatus.PARTIALLY_FILLED, OrderStatus.CANCELLING},
     OrderStatus.PARTIALLY_FILLED: _ENDS | {OrderStatus.CANCELLING},
     OrderStatus.CANCELLING: _ENDS | {OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED},
-    # A fill that the venue reports after it said cancelled is a fact: the order becomes what it is.
+    # A fill that the venue reports after it said cancelled is a fact: the order becomes what it is. So is an order that
+    # we held to be refused because nobody knew of it, and that was there after all.
     OrderStatus.CANCELLED: frozenset({OrderStatus.FILLED}),
     OrderStatus.EXPIRED: frozenset({OrderStatus.FILLED}),
+    OrderStatus.REJECTED: frozenset({OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.EXPIRED}),
     OrderStatus.FILLED: frozenset(),
-    OrderStatus.REJECTED: frozenset(),
 }
 ENDED_ORDERS = tuple(sorted(_ENDS))
 LIVE_EXITS = (ExitStatus.TRIGGERED, ExitStatus.CLAIMED)

@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fault", action="append", default=[], metavar="FAULT", help="such as drop@10; repeatable")
     parser.add_argument("--list-faults", action="store_true", help="show all faults and how to write them")
     parser.add_argument("--public-limits", action="store_true", help="limit public REST to 10 requests/s, burst 15")
+    parser.add_argument("--orders-file", metavar="FILE", help="keep accounts and orders there over a restart")
     parser.add_argument("--record", metavar="FILE", help="write generated ticks to FILE instead of serving")
     parser.add_argument("--ticks", default="10000", help="how many ticks to record (default 10000)")
     parser.add_argument("--json", action="store_true", help="report as one line of JSON")
@@ -60,6 +61,7 @@ def _settings(options: argparse.Namespace) -> Config:
         port=_whole("--port", options.port),
         allow_remote=options.allow_remote,
         public_limits=options.public_limits,
+        orders_file=options.orders_file,
     )
 
 

@@ -33,6 +33,7 @@ class Config:
     keep: int = KEPT_TRADES
     slow_limit: int = 8_000_000  # bytes a client may lag behind before it is cut
     public_limits: bool = False
+    orders_file: Path | None = None  # where accounts and orders survive a restart
 
     @property
     def unpaced(self) -> bool:
@@ -57,6 +58,7 @@ def build(
     keep: int = KEPT_TRADES,
     slow_limit: int = 8_000_000,
     public_limits: bool = False,
+    orders_file: str | Path | None = None,
 ) -> Config:
     """Check everything a person can get wrong; raises ValueError with one sentence."""
     _between("seed", seed, 0, 2**63 - 1)
@@ -80,6 +82,7 @@ def build(
         keep=keep,
         slow_limit=slow_limit,
         public_limits=public_limits,
+        orders_file=None if orders_file is None else Path(orders_file),
     )
     return _with_recording(_with_prices(config, prices or {}))
 

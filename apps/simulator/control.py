@@ -7,6 +7,7 @@ import msgspec
 
 from apps.simulator import faults, garbage, scripted
 from apps.simulator.httpwire import Request, Response
+from apps.simulator.orders import accounts
 from apps.simulator.rest import Invalid, Routes
 from apps.simulator.venue import Venue
 
@@ -24,7 +25,7 @@ def list_faults(venue: Venue, request: Request, _: str) -> Response:
         body={
             "catalogue": catalogue,
             "garbage_kinds": list(garbage.KINDS),
-            "waiting": venue.plan.waiting(),
+            "waiting": venue.plan.waiting() + venue.orders.mishaps.waiting(),
             "executed": venue.journal.as_dict()["faults"],
         }
     )
@@ -92,6 +93,58 @@ def _trade(venue: Venue, item: object) -> dict[str, str]:
     return texts
 
 
+def list_accounts(venue: Venue, request: Request, _: str) -> Response:
+    """Every account with its key: a simulated exchange has no secrets."""
+    return Response(body=[account_row(venue, account) for account in venue.orders.accounts.values()])
+
+
+def open_account(venue: Venue, request: Request, _: str) -> Response:
+    """An account from `{"name": ...}` and, where wanted, the other arguments of `accounts.opened`."""
+    try:
+        account = venue.orders.open_account(accounts.opened(**_object(request)))
+    except (TypeError, ValueError) as refused:
+        raise Invalid(str(refused)) from None
+    return Response(body=account_row(venue, account))
+
+
+def account_row(venue: Venue, account: accounts.Account) -> dict[str, Any]:
+    """An account as plain values, its keys for every dialect included."""
+    held = venue.orders.holds(account)
+    return {
+        "name": account.name,
+        "key": account.key,
+        "secret": account.secret,
+        "pem": account.pem,
+        "balances": {asset: f"{amount:f}" for asset, amount in account.balances.items()},
+        "holds": {asset: f"{amount:f}" for asset, amount in held.items()},
+        "can_trade": account.can_trade,
+        "can_transfer": account.can_transfer,
+    }
+
+
+def list_orders(venue: Venue, request: Request, _: str) -> Response:
+    return Response(body=orders(venue))
+
+
+def orders(venue: Venue) -> list[dict[str, Any]]:
+    """The truth about every order, oldest first, whatever the faults told the clients."""
+    return [
+        {
+            "id": order.id,
+            "account": order.account,
+            "client_id": order.client_id,
+            "product_id": order.product_id,
+            "side": "buy" if order.buy else "sell",
+            "kind": order.kind,
+            "stage": order.stage,
+            "quantity": f"{order.quantity:f}",
+            "filled": f"{order.filled:f}",
+            "fills": [{"id": f.id, "quantity": f"{f.quantity:f}", "price": f"{f.price:f}"} for f in order.fills],
+        }
+        for order in venue.orders.book
+    ]
+
+
 def read_journal(venue: Venue, request: Request, _: str) -> Response:
     return Response(body=journal(venue))
 
@@ -126,5 +179,8 @@ ROUTES: Routes = (
     ("GET", re.compile("/_sim/faults"), list_faults),
     ("POST", re.compile("/_sim/faults"), order_fault),
     ("POST", re.compile("/_sim/trades"), push_trades),
+    ("GET", re.compile("/_sim/accounts"), list_accounts),
+    ("POST", re.compile("/_sim/accounts"), open_account),
+    ("GET", re.compile("/_sim/orders"), list_orders),
     ("GET", re.compile("/_sim/journal"), read_journal),
 )

@@ -1,11 +1,13 @@
 """Carries out faults: one small function per fault, found by its name."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from apps.simulator import garbage, market, protocol, wire
 from apps.simulator.faults import Fault
+from apps.simulator.orders import mishaps
 from apps.simulator.session import Later, Session
 from apps.simulator.venue import Switches, Venue
 
@@ -175,17 +177,24 @@ def rest_silence(effects: Effects, args: dict[str, Any], touched: wire.Touched) 
 def clear(effects: Effects, args: dict[str, Any], touched: wire.Touched) -> None:
     venue = effects.venue
     venue.switches = Switches()
+    venue.orders.mishaps.clear()
     for session in effects.sessions():
         session.recover()
     for parcel in venue.wire.clear():
         venue.send(parcel)
 
 
-EFFECTS: dict[str, Effect] = {
+def mishap(name: str, effects: Effects, args: dict[str, Any], touched: wire.Touched) -> None:
+    effects.venue.orders.mishaps.add(name, args)
+
+
+_ON_THE_WIRE: dict[str, Effect] = {
     effect.__name__: effect
     for effect in (
         drop, close, slow_close, stall, stall_keep_pong, stall_mid_frame, no_handshake, http_status, quiet, gap,
         duplicate, reorder, replay_old, off_market, crossed, zero_bid, clock_skew, burst, ack_missing, ack_partial,
         rate_limit, rest_status, rest_silence, clear,
     )
-} | {"garbage": broken}  # fmt: skip
+}  # fmt: skip
+_ON_ORDERS: dict[str, Effect] = {name: partial(mishap, name) for name in mishaps.NAMES}
+EFFECTS = _ON_THE_WIRE | _ON_ORDERS | {"garbage": broken}

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 from apps.simulator import config, control, pump, server
 from apps.simulator.config import Config
 from apps.simulator.effects import Effects
+from apps.simulator.orders import accounts
 from apps.simulator.venue import Venue
 
 STOP_WITHIN = 0.3  # seconds clients have to take our last bytes
@@ -48,6 +49,7 @@ async def serve(settings: Config, stop: asyncio.Event, ready: Callable[[Venue, i
         stopping.cancel()
         await asyncio.gather(clockwork, stopping, return_exceptions=True)
         await _part(connections)
+        venue.orders.close()
 
 
 async def _listen(settings: Config, factory: Callable[[], server.Connection]) -> asyncio.Server:
@@ -175,6 +177,19 @@ class SimExchange:
     def fault(self, text: str, **args: Any) -> str:
         """Order a fault as text (`stall@5:2`) or by name and arguments; "executed" or "planned"."""
         return self._call(lambda venue: control.start(venue, control.checked(venue, text, args)))
+
+    def open_account(self, name: str, balances: Mapping[str, str] | None = None, **more: Any) -> dict[str, Any]:
+        """Open an account and return it with its keys; `more` as in `accounts.opened`."""
+        made = accounts.opened(name, balances, **more)
+        return self._call(lambda venue: control.account_row(venue, venue.orders.open_account(made)))
+
+    def account(self, name: str = accounts.MAIN) -> dict[str, Any]:
+        """An account as it is now: `key`, `pem`, `secret`, `balances`, `holds`."""
+        return self._call(lambda venue: control.account_row(venue, venue.orders.accounts[name]))
+
+    def orders(self) -> list[dict[str, Any]]:
+        """The truth about every order: `client_id`, `stage`, `filled`, `fills`."""
+        return self._call(control.orders)
 
     def journal(self) -> dict[str, Any]:
         """The truth so far: trades produced, never sent, faults carried out."""

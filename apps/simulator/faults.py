@@ -51,6 +51,11 @@ class Fault:
 
 _SECONDS = "seconds; 0 means until the client gives up"
 
+_AFTER = "AFTER says that they were obeyed first"
+_CALL = Param("call", "place")
+_RATE = (Param("rate", 1.0), Param("seed", 1))
+"""Order faults strike `count` calls, 0 without end, each with the probability `rate` that follows from `seed`."""
+
 CATALOGUE = {
     kind.name: kind
     for kind in (
@@ -87,6 +92,29 @@ CATALOGUE = {
         Kind("rest_status", "The next COUNT REST answers have this HTTP status and a body that is not JSON.",
              (Param("status", 500, 300), Param("count", 1, 1))),
         Kind("rest_silence", "The next COUNT REST requests get no answer.", (Param("count", 1, 1),)),
+        Kind("order_timeout", f"The next COUNT private CALLs (place, cancel, amend, read, any) stay open; {_AFTER}.",
+             (Param("count", 1), _CALL, Param("after", 1), *_RATE)),
+        Kind("order_status", f"The next COUNT private CALLs are answered with this HTTP status and no JSON; {_AFTER}.",
+             (Param("status", 500, 200), Param("count", 1), _CALL, Param("after", 0), *_RATE)),
+        Kind("order_reset", f"The next COUNT private CALLs end with a TCP reset; {_AFTER}.",
+             (Param("count", 1), _CALL, Param("after", 1), *_RATE)),
+        Kind("order_limit", "The next COUNT private CALLs are answered 429 with this Retry-After.",
+             (Param("count", 1), Param("retry_after", 1), Param("call", "any"), *_RATE)),
+        Kind("order_slow", "The next COUNT private CALLs are obeyed at once and answered SECONDS later.",
+             (Param("seconds", 1.0), Param("count", 1), Param("call", "any"), *_RATE)),
+        Kind("order_reject", "The next COUNT orders are refused with REASON.",
+             (Param("reason", "UNSUPPORTED_ORDER_CONFIGURATION"), Param("count", 1), *_RATE)),
+        Kind("order_partial", "The next COUNT orders fill PERCENT per match; STAYS keeps an IOC rest open.",
+             (Param("percent", 50.0, 0.0001), Param("count", 1), Param("stays", 0), *_RATE)),
+        Kind("order_pending", "The next COUNT orders are accepted and matched SECONDS later.",
+             (Param("seconds", 1.0), Param("count", 1), *_RATE)),
+        Kind("order_late_fill", "The next COUNT cancels are confirmed, and PERCENT of the rest fills SECONDS later; "
+             "FINAL says cancelled at once, otherwise the cancel is queued.",
+             (Param("percent", 100.0), Param("count", 1), Param("seconds", 0.2), Param("final", 0), *_RATE)),
+        Kind("order_duplicate", "The next COUNT answers with fills list each of them twice.",
+             (Param("count", 1), *_RATE)),
+        Kind("order_lost", "The next COUNT orders are not found by any question for SECONDS.",
+             (Param("seconds", 2.0), Param("count", 1), *_RATE)),
         Kind("clear", "Stalls end and every switched-on fault is off."),
     )
 }  # fmt: skip

@@ -30,6 +30,11 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes = b""
+    target: str = ""  # path and query as they were sent
+
+    def every(self, name: str) -> list[str]:
+        """All values of a query parameter that may be repeated."""
+        return [value for key, value in parse_qsl(urlsplit(self.target).query) if key == name]
 
     @property
     def upgrades(self) -> bool:
@@ -43,11 +48,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """One answer; the body goes out as JSON unless it is bytes already."""
+    """One answer; the body goes out as JSON unless it is bytes already. Faults may hold it back or cut it off."""
 
     status: int = 200
     body: object = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    delay: float = 0.0  # seconds until it is sent
+    is_reset: bool = False  # a TCP reset in its place
 
     def encode(self, *, keep_alive: bool = True, head_only: bool = False) -> bytes:
         """The answer as bytes, with length and connection headers."""
@@ -84,8 +91,9 @@ def take(buffer: bytearray) -> Request | None:
     except ValueError:
         raise BadRequest(400, "the request target is broken") from None
     return Request(
-        method=method, path=unquote(parts.path), query=dict(parse_qsl(parts.query)), headers=headers, body=body
-    )
+        method=method, path=unquote(parts.path), query=dict(parse_qsl(parts.query)), headers=headers, body=body,
+        target=target,
+    )  # fmt: skip
 
 
 def _request_line(line: str) -> tuple[str, str]:

@@ -43,6 +43,7 @@ async def _carry_out_faults(venue: Venue) -> None:
     while True:
         for fault in venue.plan.due(venue.elapsed()):
             venue.carry_out(fault)
+        venue.orders.tick(venue.true_us())
         await asyncio.sleep(FAULT_STEP)
 
 

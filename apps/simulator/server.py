@@ -1,10 +1,13 @@
 """One TCP port for both doors: HTTP requests are answered, and `GET /` with `Upgrade: websocket` becomes a session."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 
 from apps.simulator import control, framing, httpwire, rest
 from apps.simulator.httpwire import Request, Response
+from apps.simulator.private import door
 from apps.simulator.session import Session
 from apps.simulator.venue import Venue
 
@@ -48,6 +51,9 @@ class FrontDoor:
             return Response(status=429, body={"message": "Public rate limit exceeded"}, headers={"Retry-After": "1"})
         if switches.rest_statuses:
             return Response(status=switches.rest_statuses.pop(0), body=b"<html><body>out of order</body></html>")
+        found = door.route(request)
+        if found is not None:
+            return door.answer(found, self._venue, request)
         return rest.answer(rest.ROUTES, self._venue, request) or rest.NOT_FOUND
 
     def _within_limits(self, address: str, now: float) -> bool:
@@ -68,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
         self._silenced = False
+        self._held = False  # an answer waits for its time; requests behind it wait too
         self._idle: asyncio.TimerHandle | None = None
 
     # asyncio.Protocol
@@ -106,7 +113,7 @@ class Connection(asyncio.Protocol):
     def _read_requests(self) -> None:
         self._restart_idle_clock()
         try:
-            while self._session is None and (request := httpwire.take(self._buffer)) is not None:
+            while self._session is None and not self._held and (request := httpwire.take(self._buffer)) is not None:
                 self._answer(request)
         except httpwire.BadRequest as refused:
             self._write(Response(status=refused.status, body={"message": str(refused)}), keep_alive=False)
@@ -120,8 +127,26 @@ class Connection(asyncio.Protocol):
         response = self._door.answer(request, address)
         if response is None:
             self._go_silent()
-            return
-        self._write(response, keep_alive=request.keeps_alive, head_only=request.method == "HEAD")
+        elif response.is_reset:
+            self._reset()
+        elif response.delay:
+            self._held = True
+            self._loop.call_later(response.delay, self._write_held, response, request)
+        else:
+            self._write(response, keep_alive=request.keeps_alive, head_only=request.method == "HEAD")
+
+    def _write_held(self, response: Response, request: Request) -> None:
+        assert self._transport is not None
+        self._held = False
+        if not self._transport.is_closing():
+            self._write(response, keep_alive=request.keeps_alive, head_only=request.method == "HEAD")
+            self._read_requests()
+
+    def _reset(self) -> None:
+        assert self._transport is not None
+        sock = self._transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
 
     def _write(self, response: Response, *, keep_alive: bool, head_only: bool = False) -> None:
         assert self._transport is not None

@@ -7,6 +7,7 @@ from typing import Any
 from apps.simulator import faults, framing, journal, market, opening, products, protocol, scripted, subscriptions, wire
 from apps.simulator.config import Config
 from apps.simulator.hub import Hub
+from apps.simulator.orders.engine import Engine
 from apps.simulator.protocol import Trade
 from apps.simulator.session import Session
 
@@ -50,12 +51,17 @@ class Venue:
         self.tapes = opening.open_tapes(config, self.market, clock_us())
         for product_id, book in self.tapes.items():
             self.journal.open(product_id, book.trade_id + 1)
+        self.orders = Engine(self._products, lambda product_id: self.tapes[product_id].last, config.orders_file)
 
     # Time
 
     def now_us(self) -> int:
         """The exchange's clock as clients see it, off by the clock fault."""
         return self._clock_us() + self.switches.skew_us
+
+    def true_us(self) -> int:
+        """The clock by which the exchange itself lives, without the clock fault."""
+        return self._clock_us()
 
     def _stamp(self) -> int:
         self._last_us = max(self._clock_us(), self._last_us + 1)
@@ -91,6 +97,8 @@ class Venue:
                 self.carry_out(fault)
         self.journal.products[trade.product_id].last_id = trade.trade_id
         self.wire.recent.append(trade)
+        if self.orders.book.live:
+            self.orders.on_trade(trade)
         if self.wire.busy:
             for parcel in self.wire.send_through(trade):
                 self.send(parcel)

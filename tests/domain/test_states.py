@@ -6,8 +6,10 @@ from itertools import product
 import pytest
 
 from apps.domain import states
-from apps.domain.states import ExitStatus, LegStatus, PositionStatus
+from apps.domain.states import ExitStatus, LegStatus, OrderStatus, PositionStatus
 
+ENDS = ("filled", "cancelled", "rejected", "expired")
+AT_VENUE = ("accepted", "partially_filled", "cancelling")
 ALLOWED = {
     "position": {
         ("opening", "open"),
@@ -28,11 +30,30 @@ ALLOWED = {
         ("claimed", "failed"),
         ("failed", "triggered"),
     },
+    "order": {
+        ("new", "submitting"),
+        ("submitting", "new"),  # certainly not sent
+        ("submitting", "unknown"),
+        ("unknown", "submitting"),  # certainly not there: sent again under the same name
+        *product(("new", "submitting", "unknown"), (*AT_VENUE, *ENDS)),
+        *product(AT_VENUE, ENDS),
+        ("accepted", "partially_filled"),
+        ("accepted", "cancelling"),
+        ("partially_filled", "cancelling"),
+        ("cancelling", "accepted"),  # the venue refused to take it back
+        ("cancelling", "partially_filled"),
+        ("cancelled", "filled"),  # a fill that was reported late
+        ("expired", "filled"),
+        ("rejected", "filled"),  # it was there after all
+        ("rejected", "cancelled"),
+        ("rejected", "expired"),
+    },
 }
 MACHINES: dict[str, tuple[type[StrEnum], dict]] = {
     "position": (PositionStatus, states.POSITION_MOVES),
     "leg": (LegStatus, states.LEG_MOVES),
     "exit": (ExitStatus, states.EXIT_MOVES),
+    "order": (OrderStatus, states.ORDER_MOVES),
 }
 PAIRS = [(name, a, b) for name, (words, _) in MACHINES.items() for a, b in product(words, words)]
 

@@ -36,7 +36,7 @@ def enter(t: int, ticket: Ticket, book: Book, account: Account, rules: Rules, la
     wanted, refusal = _wanted(ticket, price, book.stop, account, rules)
     size = in_lots(wanted, rules.lot)
     if refusal == NONE:
-        refusal = _refusal(size, price, account, rules)
+        refusal = _refusal(size, price, ticket, account, rules)
     if refusal != NONE:
         book.side = 0
         refused[refusal] += 1
@@ -44,6 +44,7 @@ def enter(t: int, ticket: Ticket, book: Book, account: Account, rules: Rules, la
     paid = prices.fee(price, size, rules.fee_rate, rules)
     account.cash = account.cash - ticket.side * (size * price) - paid
     account.positions += 1
+    account.entries += 1
     book.size = size
     book.opened = size
     book.entry_bar = t
@@ -140,7 +141,7 @@ def in_lots(size: float, lot: float) -> float:
 
 
 @compiled.rule
-def _refusal(size: float, price: float, account: Account, rules: Rules) -> int:
+def _refusal(size: float, price: float, ticket: Ticket, account: Account, rules: Rules) -> int:
     """Return the Refusal of an order, NONE when it may be placed."""
     value = size * price
     if not (size > 0.0 and value > POWER_TOLERANCE * account.equity):
@@ -149,4 +150,7 @@ def _refusal(size: float, price: float, account: Account, rules: Rules) -> int:
     power = account.equity * rules.leverage - account.gross
     if cost > power + POWER_TOLERANCE * account.equity:
         return CASH
-    return guards.order_refusal(value, size, account, rules) if rules.limited else NONE
+    if not rules.limited:
+        return NONE
+    refusal = guards.price_refusal(price, ticket.signal, rules)
+    return guards.order_refusal(ticket.side, value, price, size, account, rules) if refusal == NONE else refusal

@@ -21,6 +21,7 @@ Whole = npt.NDArray[np.int64]
 
 TIME, SIGNAL, END, RISK = map(int, (Reason.TIME_STOP, Reason.SIGNAL, Reason.END, Reason.RISK))
 LAST_BAR, IN_POSITION, SAME_BAR = map(int, (Refusal.LAST_BAR, Refusal.IN_POSITION, Refusal.SAME_BAR))
+CORRELATION = int(Refusal.MAX_CORRELATION)
 MARK_OPEN, END_CLOSE, END_OPEN = 1, 2, 3  # in the order of conventions.End; 0 marks at the close
 BY_CHANGE, BY_LEVEL, BY_CROSS = 0, 1, 2  # in the order of conventions.Entries
 NOTHING = -1
@@ -199,13 +200,16 @@ def _hindrance(d: int, book: Book, account: Account, rules: Rules) -> int:
         return IN_POSITION
     if book.exited_bar == d and not rules.reentry:
         return SAME_BAR
-    return guards.block(d, account.day, account) if rules.limited else NOTHING
+    return guards.block(d, account.day, account, rules) if rules.limited else NOTHING
 
 
 @compiled.rule
 def _enter(
     t: int, d: int, k: int, side: int, price: float, market: Market, desk: Desk, rules: Rules, account: Account
 ) -> None:
+    if rules.max_correlation > 0.0 and guards.too_alike(k, side, d, market.close, desk.books, rules):
+        desk.refused[CORRELATION] += 1
+        return
     ticket = desk.ticket[0]
     ticket.side, ticket.price = side, price
     ticket.signal, ticket.volume = market.close[k, d], _volume(k, d, market, rules)

@@ -17,6 +17,12 @@ class Limits:
     max_position_size: float | None = None  # units of one instrument
     max_open_positions: int | None = None  # at the same time, over all instruments
     max_gross_exposure: float | None = None  # rate: what all positions are worth, longs and shorts added
+    max_net_exposure: float | None = None  # rate: longs less shorts, to either side
+    max_asset_exposure: float | None = None  # rate: what the position in one instrument is worth
+    max_strategy_exposure: float | None = None  # rate: what the strategy holds, which in a run is everything
+    max_order_rate: int | None = None  # entries within a minute
+    price_band: float | None = None  # rate: how far a fill may be from the close that decided
+    max_correlation: float | None = None  # of returns over the last 240 bars, with each position held
     leverage: float | None = None  # buying power as a multiple of equity; None is 1: what the account owns
     max_daily_loss: float | None = None  # rate of the equity at the start of the UTC day: no entry until the next day
     max_drawdown: float | None = None  # rate from the highest equity: no entry any more
@@ -25,8 +31,8 @@ class Limits:
     close_on_breach: bool = False  # a daily loss or drawdown also leaves every position at the next open
 
 
-_WHOLE = frozenset({"max_open_positions", "max_loss_streak", "cooldown"})
-_BELOW_ONE = frozenset({"max_daily_loss", "max_drawdown"})
+_WHOLE = frozenset({"max_open_positions", "max_loss_streak", "cooldown", "max_order_rate"})
+_BELOW_ONE = frozenset({"max_daily_loss", "max_drawdown", "max_correlation"})
 
 
 def problems(limits: Limits) -> Iterator[Problem]:

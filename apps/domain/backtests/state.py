@@ -25,6 +25,12 @@ class Refusal(IntEnum):
     MAX_DRAWDOWN = 13
     MAX_LOSS_STREAK = 14
     COOLDOWN = 15
+    MAX_NET_EXPOSURE = 16
+    MAX_ASSET_EXPOSURE = 17
+    MAX_STRATEGY_EXPOSURE = 18
+    MAX_ORDER_RATE = 19
+    PRICE_BAND = 20
+    MAX_CORRELATION = 21
 
 
 class Rules:
@@ -77,6 +83,12 @@ class Rules:
     max_position_size: float
     max_open_positions: int
     max_gross_exposure: float
+    max_net_exposure: float
+    max_asset_exposure: float
+    max_strategy_exposure: float
+    max_order_rate: int
+    price_band: float
+    max_correlation: float
     leverage: float
     max_daily_loss: float
     max_drawdown: float
@@ -100,6 +112,8 @@ class Account:
     blocked_day: int  # no entry on this day, because of
     blocked_by: int
     streak: int
+    minute: int  # when the present minute of entries began
+    entries: int  # made in it
     sleeps_until: int  # the first bar that may decide an entry again
     stopped: bool  # the drawdown limit: no entry any more
     breached: bool  # leave everything at the next open

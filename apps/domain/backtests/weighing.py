@@ -12,7 +12,7 @@ from apps.domain.backtests.result import Reason
 from apps.domain.backtests.state import Account, Book, Refusal, Rules
 
 SIGNAL, END, RISK = map(int, (Reason.SIGNAL, Reason.END, Reason.RISK))
-CASH, LAST_BAR = int(Refusal.CASH), int(Refusal.LAST_BAR)
+CASH, LAST_BAR, CORRELATION = map(int, (Refusal.CASH, Refusal.LAST_BAR, Refusal.MAX_CORRELATION))
 
 
 @compiled.bare_loop
@@ -89,7 +89,7 @@ def _rebalance(t: int, d: int, at: Floats, market: Market, desk: Desk, rules: Ru
         weight = _allowed(market.weights[k, d], rules)
         if weight == weight and weight != 0.0:
             kernel.value(t, at, desk.books, account)
-            refusal = _grow(t, weight, at[k, t], market.volume[k, d], d, desk.books[k], account, rules)
+            refusal = _grow(t, d, k, weight, at[k, t], market, desk, rules, account)
             if refusal != NOTHING:
                 desk.refused[refusal] += 1
 
@@ -119,9 +119,10 @@ def _is_order(size: float, price: float, account: Account, rules: Rules) -> bool
 
 @compiled.part
 def _grow(
-    t: int, weight: float, price: float, volume: float, d: int, book: Book, account: Account, rules: Rules
-) -> int:  # fmt: skip
+    t: int, d: int, k: int, weight: float, price: float, market: Market, desk: Desk, rules: Rules, account: Account
+) -> int:
     """Add what a position lacks, at most what the account can buy; return the Refusal, NOTHING if there is none."""
+    book, volume = desk.books[k], market.volume[k, d]
     target = _units(weight, price, volume, account, rules)
     side = 1 if weight > 0.0 else -1
     missing = abs(target) - book.size
@@ -133,14 +134,29 @@ def _grow(
     size = entering.in_lots(min(missing, (power - rules.fee_fixed) / unit), rules.lot)
     if not _is_order(size, price, account, rules):
         return CASH
-    refusal = guards.block(d, account.day, account) if rules.limited else NOTHING
-    if refusal == NOTHING and rules.limited:
-        # A position that grows is no further position, and its size counts as a whole.
-        account.positions -= book.side != 0
-        refusal = guards.order_refusal(size * fill, book.size + size, account, rules)
-        account.positions += book.side != 0
+    refusal = _limited(d, k, side, size, fill, market, desk, rules, account) if rules.limited else NOTHING
     if refusal == NOTHING:
         _add(t, side, size, fill, book, account, rules)
+    return refusal
+
+
+@compiled.part
+def _limited(
+    d: int, k: int, side: int, size: float, fill: float, market: Market, desk: Desk, rules: Rules, account: Account
+) -> int:
+    """Return the Refusal of the limits for adding `size` to position `k`, NOTHING if there is none."""
+    refusal, book = guards.block(d, account.day, account, rules), desk.books[k]
+    if refusal != NOTHING:
+        return refusal
+    if rules.max_correlation > 0.0 and guards.too_alike(k, side, d, market.close, desk.books, rules):
+        return CORRELATION
+    refusal = guards.price_refusal(fill, market.close[k, d], rules)
+    if refusal != NOTHING:
+        return refusal
+    # A position that grows is no further position, and its size counts as a whole.
+    account.positions -= book.side != 0
+    refusal = guards.order_refusal(side, size * fill, fill, book.size + size, account, rules)
+    account.positions += book.side != 0
     return refusal
 
 
@@ -148,6 +164,7 @@ def _grow(
 def _add(t: int, side: int, size: float, fill: float, book: Book, account: Account, rules: Rules) -> None:
     paid = prices.fee(fill, size, rules.fee_rate, rules)
     account.cash = account.cash - side * (size * fill) - paid
+    account.entries += 1
     if book.side == 0:
         book.side, book.entry_bar, book.entry_price = side, t, fill
         book.size = book.opened = size
