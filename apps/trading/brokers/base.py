@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from apps.domain.errors import Unavailable
 from apps.domain.orders import Execution, OrderKind, Report, Ticket, TimeInForce
+from apps.domain.strategies.parameters import Parameters
 
 
 class BrokerRefused(Unavailable):
@@ -79,6 +80,10 @@ class Broker(ABC):
 
     name: ClassVar[str]
     abilities: ClassVar[Abilities]
+    options: ClassVar[type[Parameters] | None] = (
+        None  # what a person may choose for an account
+    )
+    sandboxes: ClassVar[tuple[str, ...]] = ()  # addresses at which it trades no real money
 
     def __init__(self, access: Access, account_id: int) -> None:
         self.access = access
