@@ -16,6 +16,7 @@ from redis import Redis
 from benchmarks import (
     backtests,
     bursts,
+    decisions,
     figures,
     latency,
     receiving,
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Any] = {
     "trailing": trailing,
     "stored": stored,
     "backtests": backtests,
+    "decisions": decisions,
     "starting": starting,
     "reference_rows": reference_rows,
 }

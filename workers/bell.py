@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from amqp.exceptions import AMQPError
 from celery import Celery
@@ -27,7 +27,10 @@ from workers import queues
 from workers.stay import MARK, Stay
 
 KEY: Final = "tradingsite:bell:exits"
+ORDERS_KEY: Final = "tradingsite:bell:orders"
+RISK_KEY: Final = "tradingsite:bell:risk"
 CHANNEL: Final = "tradingsite:events"
+WATCH_PAUSE_MS: Final = 1000  # risk is looked at once a second at most, however much is traded; beat looks as well
 IN_FLIGHT_MS: Final = 500  # a ring that nobody answered is forgotten after this, and the next one goes out
 PATIENCE: Final = 1.0  # seconds for one exchange with Redis
 PAUSE: Final = 1.0  # seconds without an attempt after a failure
@@ -45,6 +48,24 @@ return 1
 BROKEN: Final = (RedisError, AMQPError, OperationalError, OSError)
 
 logger = logging.getLogger(__name__)
+
+
+class Line(NamedTuple):
+    """What a bell rings for: the task that answers, its queue, the key of a ring in flight and of a worker staying.
+
+    One ring at most is sent in `pause_ms`, unless a worker has answered in between.
+    """
+
+    task: str
+    queue: str
+    key: str
+    mark: str
+    pause_ms: int = IN_FLIGHT_MS
+
+
+FOR_EXITS: Final = Line(queues.DRAIN_EXITS, queues.EXITS, KEY, MARK)
+FOR_ORDERS: Final = Line(queues.SEND_ORDERS, queues.ORDERS, ORDERS_KEY, f"{ORDERS_KEY}:stays")
+FOR_RISK: Final = Line(queues.WATCH_RISK, queues.ORDERS, RISK_KEY, f"{RISK_KEY}:stays", WATCH_PAUSE_MS)
 
 
 class Breaker:
@@ -79,11 +100,12 @@ class Breaker:
 
 
 class Bell:
-    """The bell of one process; safe to use from any thread, made anew after a fork."""
+    """The bell of one process for one kind of work; safe to use from any thread, made anew after a fork."""
 
-    def __init__(self, app: Celery, redis_url: str) -> None:
+    def __init__(self, app: Celery, redis_url: str, line: Line = FOR_EXITS) -> None:
         self._app = app
-        self._task = app.amqp.create_task_message("", queues.DRAIN_EXITS, (), {}, ignore_result=True)
+        self._line = line
+        self._task = app.amqp.create_task_message("", line.task, (), {}, ignore_result=True)
         self._redis = Redis.from_url(
             redis_url,
             socket_timeout=PATIENCE,
@@ -100,7 +122,7 @@ class Bell:
         self._wanted = threading.Event()
 
     def ring(self) -> None:
-        """Let a worker drain the exits, unless a ring is on its way already. Never raises."""
+        """Let a worker see to the rows, unless a ring is on its way already. Never raises."""
         self._wanted.set()
         # Whoever holds the lock looks at the wish again before and after letting go: no wish is lost between the two,
         # and a burst from many threads becomes one or two rings.
@@ -121,7 +143,7 @@ class Bell:
 
     def answered(self) -> None:
         """Say that a worker has come: from now on a new ring goes out. Never raises."""
-        self._breaker.attempt("answering the bell", lambda: self._redis.delete(KEY))
+        self._breaker.attempt("answering the bell", lambda: self._redis.delete(self._line.key))
 
     def stay(self, look: Callable[[], object]) -> None:
         """Stay by the bell for a moment and look whenever it rings. Raises only what `look` raises."""
@@ -132,7 +154,7 @@ class Bell:
         self._breaker.attempt("announcing an event", lambda: self._redis.publish(CHANNEL, b""))
 
     def _ring(self, when: str = "now") -> None:
-        if self._asks(keys=[KEY, MARK], args=[IN_FLIGHT_MS, when]):
+        if self._asks(keys=[self._line.key, self._line.mark], args=[self._line.pause_ms, when]):
             self._publish()
 
     def _publish(self) -> None:
@@ -143,7 +165,7 @@ class Bell:
             producer.publish(
                 self._task.body,
                 exchange="",
-                routing_key=queues.EXITS,
+                routing_key=self._line.queue,
                 serializer="json",
                 retry=False,
                 headers={**self._task.headers, "id": id_, "root_id": id_},
@@ -158,7 +180,7 @@ class Bell:
         self._connection = self._app.connection_for_write(connect_timeout=PATIENCE, transport_options=options)
         # A channel of its own: the connection's default one would try to connect for ever.
         channel = self._connection.channel()
-        queues.QUEUES[queues.NAMES.index(queues.EXITS)](channel).declare()
+        queues.QUEUES[queues.NAMES.index(self._line.queue)](channel).declare()
         self._producer = Producer(channel, auto_declare=False)
         return self._producer
 
@@ -168,7 +190,8 @@ class Bell:
             connection.release()
 
 
-_bells: dict[int, Bell] = {}
+_bells: dict[tuple[int, Line], Bell] = {}
+_quiet_until: dict[Line, float] = {}  # by the monotonic clock
 
 
 def _publisher() -> Celery:
@@ -179,13 +202,14 @@ def _publisher() -> Celery:
     return app
 
 
-def _bell() -> Bell:
+def _bell(line: Line = FOR_EXITS) -> Bell:
     """Return this process's bell; a forked child never talks on its parent's connections."""
     process = os.getpid()
-    found = _bells.get(process)
+    found = _bells.get((process, line))
     if found is None:
-        _bells.clear()
-        found = _bells.setdefault(process, Bell(_publisher(), settings.REDIS_URL))
+        for key in [key for key in _bells if key[0] != process]:
+            _bells.pop(key, None)
+        found = _bells.setdefault((process, line), Bell(_publisher(), settings.REDIS_URL, line))
     return found
 
 
@@ -214,6 +238,30 @@ def stay(look: Callable[[], object]) -> None:
     _bell().stay(look)
 
 
+def ring_orders() -> None:
+    """Let a worker see to the orders, unless a ring is on its way already. Never raises, waits a second at most."""
+    _bell(FOR_ORDERS).ring()
+
+
+def ring_orders_again() -> None:
+    """Let one more worker see to the orders, although one has come. Never raises."""
+    _bell(FOR_ORDERS).ring_another()
+
+
+def orders_answered() -> None:
+    """Say that a worker has come for the orders. Never raises."""
+    _bell(FOR_ORDERS).answered()
+
+
 def announce() -> None:
-    """Tell the gateways that the journal has something new. Never raises."""
+    """Tell the gateways that the journal has something new, and have risk looked at again. Never raises."""
     _bell().announce()
+    ring_risk()
+
+
+def ring_risk() -> None:
+    """Let a worker look at risk, once a second at most. Never raises."""
+    now = time.monotonic()
+    if now >= _quiet_until.get(FOR_RISK, 0.0):  # asked here first: whoever trades a lot asks Redis once a second
+        _quiet_until[FOR_RISK] = now + WATCH_PAUSE_MS / 1000
+        _bell(FOR_RISK).ring()

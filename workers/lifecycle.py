@@ -12,10 +12,11 @@ from typing import Any
 from celery import current_app, signals
 from celery.worker import state as counters
 from django.db import Error, close_old_connections, connection
+from django.utils import timezone
 
 from apps.trading import bell as port
 from apps.trading.services import exits
-from workers import bell, identity, queues
+from workers import bell, identity, queues, starting
 from workers.pulse import Pulse
 
 # Two lines per task would cost more than the task; failures are logged on higher levels.
@@ -37,9 +38,21 @@ def keep_our_logging(**_event: Any) -> None:
 @signals.worker_init.connect
 def prepare(**_event: Any) -> None:
     """Let services ring for a worker from within tasks, and have every child warm up."""
-    port.install(ring=bell.ring, announce=bell.announce)
+    port.install(ring=bell.ring, announce=bell.announce, ring_orders=bell.ring_orders)
     # Connected this late because Celery's own answer, which closes inherited connections, must come before.
     signals.worker_process_init.connect(warm_up)
+
+
+@signals.celeryd_after_setup.connect
+def begin_site(instance: Any, **_event: Any) -> None:
+    """Before the first task: where the venues stand is not known at the start of the site."""
+    names = sorted(instance.app.amqp.queues.consume_from)
+    try:
+        starting.begin(role(names), names, timezone.now())
+    except Error as error:
+        # Accounts that were clean stay so: what they hold is looked at within seconds all the same.
+        logger.warning("The start could not be written down: %s", error)
+    connection.close()  # the children open their own
 
 
 def warm_up(**_event: Any) -> None:

@@ -14,6 +14,8 @@ EXITS, ORDERS, MARKET, STRATEGIES, BACKTESTS, REPORTING, OPS = NAMES = (
     "ops",  # housekeeping, and whatever nobody else claims
 )
 DRAIN_EXITS = "trading.drain_exits"
+SEND_ORDERS = "trading.send_orders"
+WATCH_RISK = "trading.watch_risk"
 BY_NAME = {DRAIN_EXITS: EXITS}
 BY_PREFIX = {"trading": ORDERS, **{name: name for name in (MARKET, STRATEGIES, BACKTESTS, REPORTING, OPS)}}
 

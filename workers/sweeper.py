@@ -14,6 +14,8 @@ from apps.journal import leases, pulses
 from apps.trading import books, sweeping
 from apps.trading.services import exits
 from apps.trading.services.exits import Crossing, Fence
+from workers.order_sweep import OrderSweep
+from workers.risk_sweep import RiskSweep
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ _CARRY_EVERY = 60
 
 
 class Sweeper:
-    """Executes exits nobody executed, finds those nobody wrote, and writes time stops that are due."""
+    """Executes exits nobody executed, finds those nobody wrote, writes time stops that are due, sees to orders."""
 
     def __init__(self, every: float = 1.0) -> None:
         self.started_at = datetime.now(UTC)
@@ -35,10 +37,14 @@ class Sweeper:
         self._epoch: int | None = None
         self._round = 0
         self._suspects: dict[int, Crossing] = {}
+        self._orders = OrderSweep(f"{settings.HOST_NAME}:{os.getpid()}", lambda: self._epoch is not None)
+        self._risk = RiskSweep(lambda: self._epoch is not None)
         self._facts: dict[str, Any] = {"executed": 0, "found": 0, "time_stops": 0, "waiting": 0, "leads": False}
 
     def run(self) -> None:
         """Sweep until stopped."""
+        self._orders.start()
+        self._risk.start()
         while not self._stopping.is_set():
             began = time.monotonic()
             try:
@@ -48,6 +54,8 @@ class Sweeper:
                 self._epoch = None
                 connection.close()
             self._stopping.wait(max(self._every - (time.monotonic() - began), 0.05))
+        self._orders.stop()
+        self._risk.stop()
         connection.close()
 
     def stop(self) -> None:
@@ -56,6 +64,8 @@ class Sweeper:
 
     def sweep(self) -> None:
         """Look once at everything; a standby only tries to lead."""
+        self._orders.mind()
+        self._risk.mind()
         self._lead()
         if self._epoch is not None:
             self._round += 1
@@ -67,6 +77,7 @@ class Sweeper:
             sweeping.complain(_COMPLAIN_AFTER)
             if self._round % _CARRY_EVERY == 0:
                 books.carry_forward()
+        self._facts |= {"orders": self._orders.taken, "risk_looks": self._risk.looks}
         self._facts |= {"leads": self._epoch is not None, "epoch": self._epoch or 0, "rounds": self._round}
         pulses.beat(ROLE, self._facts, started_at=self.started_at, now=datetime.now(UTC))
 

@@ -19,6 +19,7 @@ from apps.domain.backtests.conventions import Entries
 from apps.domain.backtests.gate import Stage
 from apps.journal.models import Event
 from apps.market.models import Instrument
+from apps.ops import careful
 from apps.strategies.models import Strategy
 from apps.strategies.services import stages
 from apps.trading.models import Account, Allocation
@@ -103,6 +104,7 @@ def load(*, owner_id: int, now: datetime) -> Loaded:
             _renew()
             return Loaded(instruments=tuple(made), unknown=unknown)
         account = accounts.open_account(owner_id=owner_id, name=ACCOUNT, deposit=settings.PAPER_CASH, now=now)
+        careful.bind(account)
         known = list(Instrument.objects.filter(symbol__in=GRIDS))
         strategies = [follower.name for follower in FOLLOWERS if _strategy(follower, account, known)]
     return Loaded(instruments=tuple(made), account=ACCOUNT, strategies=tuple(strategies), unknown=unknown)

@@ -18,9 +18,10 @@ from apps.market.feeds.rest import FeedUnavailable
 from apps.market.models import Instrument
 from apps.market.selectors import market_store
 from apps.market.store import partitions
-from apps.ops import demo
+from apps.ops import careful, demo
 from apps.trading.models import Account
-from apps.trading.services import accounts
+from apps.trading.services import accounts, rotating
+from apps.trading.services.keys import KeyUnusable
 
 ADMIN = "admin"
 _FALLBACK = 20  # instruments taken from a venue that lists none of those the settings name
@@ -51,6 +52,7 @@ def migrate() -> list[str]:
 def prepare(*, rest_url: str, now: datetime) -> Prepared:
     """Make what a site needs and does not have: an administrator, instruments, an account; and the demo if it is on."""
     partitions.ahead(market_store(), now)
+    trouble = _key_file()
     password, owner_id = _administrator()
     if settings.DEMO:
         loaded = demo.load(owner_id=owner_id, now=now)
@@ -58,8 +60,20 @@ def prepare(*, rest_url: str, now: datetime) -> Prepared:
     else:
         notes = _from_venue(rest_url)
         if not Account.objects.exists():
-            accounts.open_account(owner_id=owner_id, name="Paper", deposit=Decimal(settings.PAPER_CASH), now=now)
-    return Prepared(password=password, instruments=Instrument.objects.count(), notes=notes)
+            opened = accounts.open_account(
+                owner_id=owner_id, name="Paper", deposit=Decimal(settings.PAPER_CASH), now=now
+            )
+            careful.bind(opened)
+    return Prepared(password=password, instruments=Instrument.objects.count(), notes=(*trouble, *notes))
+
+
+def _key_file() -> tuple[str, ...]:
+    """Make the file that opens broker credentials where there is none; without it the site runs, on paper alone."""
+    try:
+        rotating.create()
+    except KeyUnusable as error:
+        return (str(error),)
+    return ()
 
 
 def _administrator() -> tuple[str, int]:

@@ -1,46 +1,33 @@
 """What must always be true, each as one query that returns nothing when it is; docs/faults.md explains them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.db import connection
+
+from apps.ops.invariant import Finding, Invariant
+from apps.ops.order_invariants import ORDERS, STUCK
 
 BOUND = "5 seconds"  # after which a crossed level without an exit is a missed one, and a waiting exit a stuck one
 _LATEST = 20_000  # legs looked at against the tick store, newest first
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invariant:
-    """One thing that must hold: its number, a sentence, and a query for what breaks it."""
-
-    id: str
-    name: str
-    query: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """How often an invariant is broken, with the first few rows that break it."""
-
-    id: str
-    name: str
-    violations: int
-    examples: list[list[str]] = field(default_factory=list)
-
-
-INVARIANTS: Sequence[Invariant] = (
+_POSITIONS: Sequence[Invariant] = (
     Invariant(
         id="I1",
         name="No position is closed twice: what its exits left is what it no longer holds, each exit filled once",
         query="""
-            SELECT p.id, p.quantity, p.remaining, sum(e.quantity) FROM trading_position p
-            LEFT JOIN trading_exit e ON e.position_id = p.id AND e.status = 'done'
-            GROUP BY p.id HAVING coalesce(sum(e.quantity), 0) <> p.quantity - p.remaining
+            SELECT p.id, p.quantity, p.remaining, e.quantity, d.quantity FROM trading_position p
+            LEFT JOIN (
+                SELECT position_id, sum(quantity) AS quantity FROM trading_exit GROUP BY position_id
+            ) e ON e.position_id = p.id
+            LEFT JOIN trading_ledgerentry d ON d.position_id = p.id
+            WHERE coalesce(e.quantity, 0) + coalesce(d.quantity, 0) <> p.quantity - p.remaining
             UNION ALL
-            SELECT e.position_id, e.quantity, NULL, count(f.id) FROM trading_exit e
+            SELECT e.position_id, e.quantity, NULL, sum(coalesce(f.net, f.quantity)), count(f.id) FROM trading_exit e
             LEFT JOIN trading_fill f ON f.exit_id = e.id GROUP BY e.id, e.position_id, e.quantity, e.status
-            HAVING count(f.id) <> CASE WHEN e.status = 'done' THEN 1 ELSE 0 END
+            HAVING coalesce(sum(coalesce(f.net, f.quantity)), 0) <> coalesce(e.quantity, 0)
+                OR (e.status = 'done' AND count(f.id) = 0)
         """,
     ),
     Invariant(
@@ -51,7 +38,9 @@ INVARIANTS: Sequence[Invariant] = (
             JOIN trading_exitleg l ON l.instrument_id = q.instrument_id AND l.status = 'live'
                 AND l.kind IN ('stop_loss', 'take_profit') AND l.since <= q.received_at
                 AND ((l.rises AND l.level <= q.price) OR (NOT l.rises AND l.level >= q.price))
-            WHERE q.received_at < clock_timestamp() - interval %(bound)s
+            WHERE q.received_at < clock_timestamp() - interval %(bound)s AND NOT EXISTS (
+                SELECT FROM trading_order o WHERE o.position_id = l.position_id AND o.purpose = 'exit'
+                    AND o.status NOT IN ('filled', 'cancelled', 'rejected', 'expired'))
         """,
     ),
     Invariant(
@@ -86,30 +75,42 @@ INVARIANTS: Sequence[Invariant] = (
             SELECT 'line', l.id::text, (cash + holdings + fees + pnl + capital)::text FROM trading_ledgerentry l
             WHERE cash + holdings + fees + pnl + capital <> 0
             UNION ALL
-            SELECT 'account', a.id::text, concat_ws(' ', coalesce(b.holdings, 0) - coalesce(p.cost, 0),
-                coalesce(b.fees, 0) - coalesce(p.fees, 0), coalesce(b.pnl, 0) + coalesce(p.pnl, 0))
-            FROM trading_account a
-            LEFT JOIN (
-                SELECT account_id, sum(holdings) AS holdings, sum(fees) AS fees, sum(pnl) AS pnl
-                FROM trading_ledgerentry GROUP BY account_id
-            ) b ON b.account_id = a.id
-            LEFT JOIN (
-                SELECT account_id, sum(CASE side WHEN 'long' THEN cost ELSE -cost END) AS cost, sum(fees) AS fees,
-                    sum(realised_pnl) AS pnl FROM trading_position GROUP BY account_id
-            ) p ON p.account_id = a.id
+            SELECT 'account', coalesce(b.account_id, p.account_id)::text || ' ' || coalesce(b.currency, p.currency),
+                concat_ws(' ', coalesce(b.holdings, 0) - coalesce(p.cost, 0), coalesce(b.fees, 0) - coalesce(p.fees, 0),
+                    coalesce(b.pnl, 0) + coalesce(p.pnl, 0))
+            FROM (
+                SELECT account_id, currency, sum(holdings) AS holdings, sum(fees) AS fees, sum(pnl) AS pnl
+                FROM trading_ledgerentry WHERE kind NOT IN ('fee', 'adjust') GROUP BY account_id, currency
+            ) b
+            FULL JOIN (
+                SELECT p.account_id, i.quote_currency AS currency, sum(p.fees) AS fees, sum(p.realised_pnl) AS pnl,
+                    sum(CASE p.side WHEN 'long' THEN p.cost ELSE -p.cost END) AS cost
+                FROM trading_position p JOIN market_instrument i ON i.id = p.instrument_id
+                GROUP BY p.account_id, i.quote_currency
+            ) p ON p.account_id = b.account_id AND p.currency = b.currency
             WHERE coalesce(b.holdings, 0) <> coalesce(p.cost, 0) OR coalesce(b.fees, 0) <> coalesce(p.fees, 0)
                 OR coalesce(b.pnl, 0) <> -coalesce(p.pnl, 0)
             UNION ALL
-            SELECT 'fill', f.id::text, count(l.id)::text FROM trading_fill f
-            LEFT JOIN trading_ledgerentry l ON l.fill_id = f.id GROUP BY f.id HAVING count(l.id) <> 1
+            SELECT 'fill', f.id::text, concat_ws(' ', count(l.id), f.fee_asset, f.fee_paid) FROM trading_fill f
+            JOIN market_instrument i ON i.id = f.instrument_id
+            LEFT JOIN trading_ledgerentry l ON l.fill_id = f.id GROUP BY f.id, i.id
+            HAVING count(l.id) FILTER (WHERE l.kind <> 'fee') <> 1
+                OR count(l.id) FILTER (WHERE l.kind = 'fee' AND l.currency = f.fee_asset AND l.fees = f.fee_paid)
+                    <> CASE WHEN f.fee_asset NOT IN ('', upper(i.base_currency)) AND f.fee_paid <> 0 THEN 1 ELSE 0 END
         """,
     ),
     Invariant(
         id="I7",
-        name=f"No exit waits for longer than {BOUND}",
+        name=f"No exit waits for longer than {BOUND}, unless an order of its position is on its way",
         query="""
-            SELECT id, position_id, reason, recorded_at, note FROM trading_exit
-            WHERE status IN ('triggered', 'claimed') AND recorded_at < clock_timestamp() - interval %(bound)s
+            SELECT e.id, e.position_id, e.reason, e.recorded_at, e.note FROM trading_exit e
+            LEFT JOIN LATERAL (
+                SELECT bool_or(o.status NOT IN ('filled', 'cancelled', 'rejected', 'expired')) AS works,
+                    max(o.ended_at) AS ended_at
+                FROM trading_order o WHERE o.position_id = e.position_id AND o.purpose IN ('exit', 'protect')
+            ) o ON true
+            WHERE e.status IN ('triggered', 'claimed') AND o.works IS NOT TRUE
+                AND greatest(e.recorded_at, o.ended_at) < clock_timestamp() - interval %(bound)s
         """,
     ),
     Invariant(
@@ -147,6 +148,7 @@ INVARIANTS: Sequence[Invariant] = (
         """,
     ),
 )
+INVARIANTS: Sequence[Invariant] = (*_POSITIONS, *ORDERS)
 
 
 def check(examples: int = 5, bound: str = BOUND) -> list[Finding]:
@@ -160,7 +162,7 @@ def check(examples: int = 5, bound: str = BOUND) -> list[Finding]:
         for invariant in INVARIANTS:
             if invariant.id == "I2t" and settings.MARKET_DATABASE_URL != settings.DATABASE_URL:
                 continue
-            cursor.execute(invariant.query, {"bound": bound, "latest": _LATEST})
+            cursor.execute(invariant.query, {"bound": bound, "latest": _LATEST, "stuck": STUCK})
             rows = cursor.fetchall()
             shown = [[str(value) for value in row] for row in rows[:examples]]
             findings.append(Finding(id=invariant.id, name=invariant.name, violations=len(rows), examples=shown))

@@ -63,12 +63,31 @@ def balance(account: Account) -> BalanceSheet:
 def buying_power(account: Account) -> Decimal:
     """Return what may be spent on new positions: cash and holdings at cost, less what is bound in open positions.
 
-    A short binds its own notional, so an account never owes more than it has put in.
+    A short binds its own notional, so an account never owes more than it has put in. Entry orders that may still fill
+    hold back what they would cost.
     """
     sheet = balance(account)
-    open_ = Position.objects.filter(account=account, status=PositionStatus.OPEN)
+    open_ = Position.objects.filter(account=account, status__in=(PositionStatus.OPEN, PositionStatus.CLOSING))
     bound = open_.aggregate(bound=Sum("cost"))["bound"] or Decimal(0)
-    return sheet.cash + sheet.holdings - bound
+    return sheet.cash + sheet.holdings - bound - held_back(account)
+
+
+_HELD_BACK = """
+SELECT coalesce(sum((o.quantity - o.filled)
+    * coalesce(o.limit_price, o.stop_price, q.price + a.slippage_fixed + q.price * a.slippage_rate, 0)
+    * (1 + a.fee_rate) + a.fee_fixed), 0)
+FROM trading_order o JOIN trading_account a ON a.id = o.account_id
+LEFT JOIN market_quote q ON q.instrument_id = o.instrument_id
+WHERE o.account_id = %s AND o.purpose = 'entry'
+    AND o.status NOT IN ('cancelled', 'expired', 'filled', 'rejected') AND o.quantity > o.filled
+"""
+
+
+def held_back(account: Account) -> Decimal:
+    """Return what the entry orders of an account would cost if all that is open of them were filled, with fees."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HELD_BACK, [account.pk])
+        return Decimal(cursor.fetchone()[0])
 
 
 def carry_forward() -> int:

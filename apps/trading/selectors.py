@@ -4,21 +4,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import connection
-from django.db.models import Count, F, Min, Prefetch, QuerySet
+from django.db.models import Count, F, Min, Model, Prefetch, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from apps.domain import numbers
 from apps.domain.legs import ExitReason
+from apps.domain.restrictions import Scope
 from apps.domain.sides import Side
 from apps.domain.states import LIVE_EXITS, ExitStatus, PositionStatus
 from apps.journal.models import Event
-from apps.trading.models import Account, Exit, Position, Restriction
+from apps.trading.models import Account, Discrepancy, Exit, Order, Position, Resolution, Restriction
 
 Caller = AbstractBaseUser | AnonymousUser
+Row = TypeVar("Row", bound=Model)
 
 
 def for_user(user: Caller) -> QuerySet[Account]:
@@ -57,6 +59,24 @@ def events(user: Caller) -> QuerySet[Event]:
     return rows if sees_all(user) else rows.filter(account_id__in=for_user(user).values("id"))
 
 
+def hanging_on(rows: QuerySet[Row], user: Caller) -> QuerySet[Row]:
+    """Return those rows with an account that belong to accounts a person may see."""
+    return rows if sees_all(user) else rows.filter(account__in=for_user(user))
+
+
+def placed(rows: QuerySet[Row], user: Caller) -> QuerySet[Row]:
+    """Return those rows with a scope that a person may see: all but what is about accounts of others."""
+    if sees_all(user):
+        return rows
+    mine = Q(scope=Scope.ACCOUNT, target__in=for_user(user).values("pk"))
+    return rows.filter(~Q(scope=Scope.ACCOUNT) | mine)
+
+
+def orders(user: Caller) -> QuerySet[Order]:
+    """Return the orders a person may see, newest first."""
+    return hanging_on(Order.objects.select_related("instrument"), user)
+
+
 def lots() -> QuerySet[Position]:
     """Return the positions that strategies opened and hold, those being left not among them."""
     leaving = Exit.objects.filter(leg=None, status__in=LIVE_EXITS).values("position_id")
@@ -69,6 +89,12 @@ def restrictions() -> list[Restriction]:
     return list(Restriction.objects.all())
 
 
+def discrepancies(user: Caller) -> QuerySet[Discrepancy]:
+    """Return the open differences between venues and the accounts a person may see, newest first."""
+    rows = Discrepancy.objects.filter(resolution=Resolution.OPEN)
+    return rows if sees_all(user) else rows.filter(account__in=for_user(user))
+
+
 def default_account(user: Caller) -> Account | None:
     """Return a person's own first account, the one used when none is named."""
     return Account.objects.filter(owner_id=user.pk).order_by("id").first() if user.is_authenticated else None
@@ -77,6 +103,12 @@ def default_account(user: Caller) -> Account | None:
 def of_request(account_id: int, request_key: str) -> Position | None:
     """Return the position that an earlier request with this key opened on the account, or None."""
     rows = Position.objects.select_related("instrument")
+    return rows.filter(account_id=account_id, request_key=request_key).first()
+
+
+def order_of_request(account_id: int, request_key: str) -> Order | None:
+    """Return the order that an earlier request with this key led to on the account, or None."""
+    rows = Order.objects.select_related("instrument", "position__instrument")
     return rows.filter(account_id=account_id, request_key=request_key).first()
 
 

@@ -63,6 +63,19 @@ SELECT 'exit.waiting', 'exit:' || late.id, p.account_id, '',
     jsonb_build_object('position', p.id, 'reason', late.reason, 'since', late.recorded_at)
 FROM late JOIN trading_position p ON p.id = late.position_id
 """
+_ORDERS_LATE = """
+WITH late AS (
+    UPDATE trading_order SET why = left('waits for a worker; ' || why, 300)
+    WHERE NOT (status IN ('cancelled', 'expired', 'filled', 'rejected')) AND status = 'new' AND look_at IS NULL
+        AND why NOT LIKE 'waits %%' AND created_at < clock_timestamp() - %s::interval
+    RETURNING id, account_id, purpose, position_id, created_at
+)
+INSERT INTO journal_event (kind, subject, account_id, actor, payload)
+SELECT 'order.waiting', 'order:' || late.id, late.account_id, '',
+    jsonb_build_object('order', late.id, 'purpose', late.purpose, 'position', late.position_id,
+        'since', late.created_at)
+FROM late
+"""
 _LIMIT = 5000
 
 
@@ -103,6 +116,13 @@ def complain(after: timedelta) -> int:
     """Record an event for each exit that has waited longer than `after`, once; return how many."""
     with connection.cursor() as cursor:
         cursor.execute(_LATE, [f"{after.total_seconds()} seconds"])
+        return int(cursor.rowcount)
+
+
+def complain_of_orders(after: timedelta) -> int:
+    """Record an event for each order that nobody has tried to send for longer than `after`, once; return how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ORDERS_LATE, [f"{after.total_seconds()} seconds"])
         return int(cursor.rowcount)
 
 

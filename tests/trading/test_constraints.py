@@ -9,7 +9,21 @@ from django.db import DataError, IntegrityError, connection, models, transaction
 
 from apps.journal.models import Event
 from apps.market.models import Quote
-from apps.trading.models import Account, Allocation, Balance, Exit, ExitLeg, Fill, LedgerEntry, Position, Watermark
+from apps.trading.models import (
+    Account,
+    Allocation,
+    Balance,
+    Decision,
+    Exit,
+    ExitLeg,
+    Fill,
+    LedgerEntry,
+    Order,
+    PaperOrder,
+    Position,
+    RiskMetric,
+    Watermark,
+)
 from tests import factories
 from tests.factories import crossing, leg_of, record, stop, target, trailing
 
@@ -29,11 +43,35 @@ def everything(open_position: Open) -> Position:
     position = open_position(stop("95"), trailing("2", fraction="0.5"), trailing("3", activation="110", fraction="0.5"))
     record([crossing(leg_of(position, "stop_loss"), "94", peak="101")])
     Balance.objects.create(account=position.account, currency="USD")
+    _orders(position)
     return position
 
 
+def _orders(position: Position) -> None:
+    at = factories.now()
+    told = {"buy": True, "kind": "market", "tif": "gtc", "quantity": 1, "limit_price": 1, "stop_price": 1}
+    Order.objects.create(
+        account=position.account, instrument=position.instrument, purpose="entry", client_id="o", **told
+    )
+    PaperOrder.objects.create(
+        account=position.account,
+        client_id="o",
+        symbol="BTC-USD",
+        status="accepted",
+        placed_at=at,
+        acts_at=at,
+        looked_at=at,
+        **told,
+    )
+    worth = dict.fromkeys(("equity", "cash", "gross", "net", "peak", "day_start", "capital"), 1)
+    RiskMetric.objects.create(account=position.account, at=at, **worth)
+    Decision.objects.create(
+        account=position.account, instrument=position.instrument, side="long", quantity=1, price=1, approved=True
+    )
+
+
 # Tables that append-only triggers guard are tried with an INSERT further down.
-MONEY = (Account, Position, ExitLeg, Watermark, Exit, Balance, Quote)
+MONEY = (Account, Position, ExitLeg, Watermark, Exit, Balance, Quote, Order, PaperOrder, RiskMetric)
 
 
 @pytest.mark.parametrize("model", MONEY, ids=lambda model: model.__name__)
@@ -168,13 +206,111 @@ def test_a_fill_is_booked_once_per_exit_and_client_id(everything: Position) -> N
         )
 
 
+@pytest.mark.parametrize(("fee_paid", "net"), [("NaN", "1"), ("1e15", "1"), ("0", "NaN"), ("0", "0"), ("0", "-1")])
+def test_what_a_fill_paid_and_moved_are_numbers(open_position: Open, fee_paid: str, net: str) -> None:
+    position = open_position()
+    refuses(
+        "INSERT INTO trading_fill (account_id, instrument_id, position_id, client_id, buy, quantity, price, fee,"
+        " fee_paid, net, at) VALUES (%s, %s, %s, 'other', true, 1, 1, 0, %s::numeric, %s::numeric, now())",
+        position.account_id,
+        position.instrument_id,
+        position.pk,
+        fee_paid,
+        net,
+    )
+
+
+DUST = {
+    "of nothing": ("0", True, False),
+    "no number": ("NaN", True, False),
+    "of no position": ("1", False, False),
+    "no quantity": (None, True, False),
+    "of a fill": ("1", True, True),
+}
+
+
+@pytest.mark.parametrize(("quantity", "of_position", "of_fill"), DUST.values(), ids=DUST)
+def test_dust_is_a_quantity_of_a_position(
+    open_position: Open, quantity: str | None, of_position: bool, of_fill: bool
+) -> None:
+    position = open_position()
+    fill = Fill.objects.get(position=position)
+    refuses(
+        "INSERT INTO trading_ledgerentry (account_id, currency, kind, cash, holdings, fees, pnl, capital, at,"
+        " position_id, quantity, fill_id) VALUES (%s, 'EUR', 'dust', 0, 0, 0, 0, 0, now(), %s, %s::numeric, %s)",
+        position.account_id,
+        position.pk if of_position else None,
+        quantity,
+        fill.pk if of_fill else None,
+    )
+
+
+def test_the_dust_of_a_position_is_written_off_once(open_position: Open) -> None:
+    position = open_position()
+    told = {"account": position.account, "currency": "USD", "kind": "dust", "at": factories.now()}
+    LedgerEntry.objects.create(position=position, quantity=1, **told)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        LedgerEntry.objects.create(position=position, quantity=1, **told)
+
+
+ORDERS = {
+    "of nothing": "quantity = 0",
+    "less than nothing": "filled = -1",
+    "filled more than was claimed": "filled = 1, claimed = 0.5",
+    "no price": "limit_price = 0",
+    "a negative price": "stop_price = -1",
+    "ended without an end": "status = 'filled'",
+    "working with an end": "ended_at = now()",
+    "an absurd notional": "notional = 1e15",
+}
+
+
+@pytest.mark.parametrize("change", ORDERS.values(), ids=ORDERS)
+def test_an_order_cannot_contradict_itself(everything: Position, change: str) -> None:
+    del everything
+    refuses(f"UPDATE trading_order SET {change}")
+
+
+def test_an_exit_has_one_live_order(everything: Position) -> None:
+    exit_ = Exit.objects.filter(position=everything).first()
+    told = {
+        "account": everything.account,
+        "instrument": everything.instrument,
+        "purpose": "exit",
+        "exit": exit_,
+        "buy": False,
+        "kind": "market",
+        "quantity": 1,
+    }
+    first = Order.objects.create(client_id="x1", **told)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Order.objects.create(client_id="x2", **told)
+    Order.objects.filter(pk=first.pk).update(status="cancelled", ended_at=factories.now())
+    Order.objects.create(client_id="x2", **told)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Order.objects.create(client_id="x2", **{**told, "exit": None})
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "1e15"])
+@pytest.mark.parametrize("column", ["quantity", "price"])
+def test_a_decision_is_about_numbers(account: Account, open_position: Open, column: str, text: str) -> None:
+    numbers = {"quantity": "1", "price": "1", column: text}
+    refuses(
+        "INSERT INTO trading_decision (account_id, instrument_id, side, approved, reason, verdicts, actor, source,"
+        " quantity, price) VALUES (%s, %s, 'long', false, '', '[]', '', '', %s::numeric, %s::numeric)",
+        account.pk,
+        open_position().instrument_id,
+        *numbers.values(),
+    )
+
+
 @pytest.mark.parametrize(("column", "value"), [("fee_rate", "1"), ("fee_rate", "-0.1"), ("slippage_rate", "1.5")])
 def test_a_rate_of_an_account_is_a_rate(account: Account, column: str, value: str) -> None:
     refuses(f"UPDATE trading_account SET {column} = {value} WHERE id = %s", account.pk)
 
 
 # --- facts ----------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("model", [Fill, LedgerEntry, Event], ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", [Fill, LedgerEntry, Event, Decision], ids=lambda model: model.__name__)
 def test_a_fact_is_never_changed_and_never_deleted(everything: Position, model: type) -> None:
     del everything
     assert model.objects.exists()
@@ -198,7 +334,7 @@ def test_what_money_hangs_on_cannot_be_deleted(everything: Position) -> None:
 
 def test_every_table_of_money_is_tried() -> None:
     """A model that is added with amounts must be tried here too."""
-    tried = {*MONEY, Fill, LedgerEntry, Allocation}
+    tried = {*MONEY, Fill, LedgerEntry, Allocation, Decision}
     money = {
         model
         for app in ("trading", "market")

@@ -32,7 +32,11 @@ from tests.trading.racing import (
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("tick_store")]
 POSITIONS = 300
 # What stands behind the lock: the database itself refuses a second fill, whatever the code does.
-UNIQUE_FILLS = ("trading_fill_client_id_key", "trading_fill_exit_id_key", "trading_ledgerentry_fill_id_key")
+UNIQUE_FILLS = (
+    "trading_fill_client_id_key",
+    "fill_once_per_exit_without_order",
+    "ledgerentry_once_per_fill_and_currency",
+)
 
 
 @pytest.fixture

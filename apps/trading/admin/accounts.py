@@ -18,6 +18,7 @@ from apps.access.models import User
 from apps.domain import numbers
 from apps.journal import services as journal
 from apps.trading import selectors
+from apps.trading.admin import routes
 from apps.trading.admin.rows import Own
 from apps.trading.models import Account
 from apps.trading.services import accounts
@@ -79,17 +80,28 @@ class AccountAdmin(Own):
     """Accounts with their balances. Name and costs may be changed; money only comes in through the page for it."""
 
     account_path = "pk"
-    list_display = ("name", "owner", "broker", "currency", *BALANCES, cells.instant("opened_at"))
-    list_filter = ("broker", "currency")
+    list_display = ("name", routes.money, "owner", "broker", "currency", *BALANCES, cells.instant("opened_at"))
+    list_filter = ("live", "broker", "currency")
     search_fields = ("name", "owner__username")
-    list_select_related = ("owner",)
+    list_select_related = ("owner", "credential")
     fieldsets = (
         ("Balances", {"fields": (*BALANCES, balance("deposits", "deposits"))}),
-        ("Account", {"fields": ("name", "owner", "broker", "currency", cells.instant("opened_at"))}),
+        ("Account", {"fields": ("name", "owner", "currency", cells.instant("opened_at"))}),
+        ("Orders", {"fields": (routes.money, "broker", cells.linked("credential", "key"), "instant", routes.options)}),
+        ("Risk", {"fields": ("risk_profile",)}),
         ("Costs", {"fields": ("fee_rate", "fee_fixed", "slippage_rate", "slippage_fixed")}),
     )
-    readonly_fields = ("owner", "broker", "currency", *fieldsets[0][1]["fields"], fieldsets[1][1]["fields"][-1])
-    actions_detail = ("pay_in",)
+    readonly_fields = (
+        *fieldsets[0][1]["fields"],
+        *fieldsets[1][1]["fields"][1:],
+        *fieldsets[2][1]["fields"],
+    )
+    actions_detail = ("pay_in", "choose_broker", "real_money")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Account | None = None) -> Any:
+        """Let nobody choose a profile who may not change limits."""
+        fixed = () if request.user.has_perm("trading.change_risklimit") else ("risk_profile",)
+        return (*self.readonly_fields, *fixed)
 
     def has_delete_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
         """Accounts stay: the books name them."""
@@ -122,32 +134,46 @@ class AccountAdmin(Own):
                 now=pages.now(),
                 actor=pages.actor(request),
             )
-            return pages.Done(f"Account {account.name} is open.", _page(account))
+            return pages.Done(f"Account {account.name} is open.", routes.page_of(account))
 
         return pages.ask(self, request, form, question, act)
 
     @action(description="Pay in", icon="payments", url_path="pay-in")  # type: ignore[untyped-decorator]  # Unfold has no types
     def pay_in(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Deposit money."""
-        account = self.get_object(request, object_id)
-        if account is None:
-            raise Http404
-        if not self.has_change_permission(request, account):
-            raise PermissionDenied
+        account = self._mine(request, object_id)
         note = f"A deposit in {account.currency}, written to the books and the journal."
-        question = pages.Question(f"Pay in to {account.name}", note, "Pay in", _page(account))
+        question = pages.Question(f"Pay in to {account.name}", note, "Pay in", routes.page_of(account))
 
         def act(given: dict[str, Any]) -> pages.Done:
             amount: Decimal = given["amount"]
             accounts.pay_in(account_id=account.pk, amount=amount, now=pages.now(), actor=pages.actor(request))
             message = f"{numbers.plain(amount)} {account.currency} paid in to {account.name}."
-            return pages.Done(message, _page(account))
+            return pages.Done(message, routes.page_of(account))
 
         return pages.ask(self, request, PayInForm(request.POST or None), question, act)
 
+    @action(description="Broker", icon="route", url_path="broker")  # type: ignore[untyped-decorator]  # Unfold has no types
+    def choose_broker(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Say where the account's orders go."""
+        return routes.choose_broker(self, request, self._mine(request, object_id))
+
+    @action(description="Real money", icon="local_fire_department", url_path="real-money")  # type: ignore[untyped-decorator]  # Unfold has no types
+    def real_money(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Go live, or take that back."""
+        return routes.live_switch(self, request, self._mine(request, object_id))
+
+    def _mine(self, request: HttpRequest, object_id: str) -> Account:
+        account: Account | None = self.get_object(request, object_id)
+        if account is None:
+            raise Http404
+        if not self.has_change_permission(request, account):
+            raise PermissionDenied
+        return account
+
     def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
         """Save name and costs, and write down who changed what."""
-        super().save_model(request, obj, form, change)
+        obj.save(update_fields=form.changed_data)  # nothing else: its switches and broker belong to services
         changes = {name: str(form.cleaned_data[name]) for name in form.changed_data}
         journal.record(
             "account.changed",
@@ -156,7 +182,3 @@ class AccountAdmin(Own):
             actor=pages.actor(request),
             payload={"name": obj.name, "changes": changes},
         )
-
-
-def _page(account: Account) -> str:
-    return reverse("admin:trading_account_change", args=[account.pk])

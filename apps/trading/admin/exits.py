@@ -1,12 +1,14 @@
 """Exits, each with its latency."""
 
 from django.contrib import admin
+from django.db.models import Q
+from django.urls import reverse
 from django.utils.html import format_html
 
 from apps.access.desk import cells
 from apps.trading import selectors
 from apps.trading.admin.rows import OwnReadOnly, PositionsAccountFilter, PositionsInstrumentFilter
-from apps.trading.models import Exit
+from apps.trading.models import Decision, Exit
 
 
 @cells.computed("tick to close")
@@ -29,6 +31,21 @@ def status(row: Exit) -> str:
     return format_html("{} {}", shown, cells.tag("late", "warn")) if row.late else shown
 
 
+@cells.computed("why it was entered")
+def decision(row: Exit) -> str:
+    """Link to the decision that led to its position."""
+    of = Q(position=row.position_id) | Q(orders__position=row.position_id)
+    found = Decision.objects.filter(of).order_by("id").first()
+    return cells.link(found, f"decision {found.pk}") if found else cells.NOTHING
+
+
+@cells.computed("orders")
+def orders(row: Exit) -> str:
+    """Link to the orders that carried it out; where an account fills by itself there are none."""
+    address = f"{reverse('admin:trading_order_changelist')}?exit__id__exact={row.pk}"
+    return format_html('<a class="ref" href="{}">at the broker</a>', address)
+
+
 @admin.register(Exit)
 class ExitAdmin(OwnReadOnly):
     """Every way out that was taken or asked for, newest first."""
@@ -48,6 +65,8 @@ class ExitAdmin(OwnReadOnly):
     )
     shown = (
         *list_display,
+        decision,
+        orders,
         cells.number("fee"),
         cells.number("peak"),
         "source",

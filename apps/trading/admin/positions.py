@@ -258,6 +258,7 @@ def _wish(given: dict[str, Any], actor: str, now: datetime) -> positions.Opening
         legs=tuple(leg for group in legs.values() for leg in group),
         actor=actor,
         request_key=given["request_key"],
+        source="admin",
     )
 
 

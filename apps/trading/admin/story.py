@@ -1,11 +1,13 @@
 """What a position's page tells: its ways out as they stand now, how it was left and how fast, and why."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from django.db import connection
+from django.db.models import Q
 
 from apps.domain import numbers
 from apps.domain.legs import Leg, LegKind, target_hit, trailing_stop
@@ -14,7 +16,7 @@ from apps.domain.states import LegStatus
 from apps.journal.models import Event
 from apps.market.models import Quote
 from apps.trading import selectors
-from apps.trading.models import Exit, ExitLeg, Fill, LedgerEntry, Position
+from apps.trading.models import Decision, Exit, ExitLeg, Fill, LedgerEntry, Order, Position
 
 EVENTS = 100
 # A leg that rides another's watermark has that leg's best price, over as many steps as it takes.
@@ -69,6 +71,7 @@ def of(position: Position, quote: Quote | None) -> dict[str, Any]:
     """Return everything the page shows of a position, in a fixed number of queries."""
     legs = list(position.legs.order_by("id"))
     exits = list(position.exits.select_related("drain").order_by("id"))
+    orders = list(Order.objects.filter(position=position).order_by("id"))
     return {
         "position": position,
         "quote": quote,
@@ -76,10 +79,18 @@ def of(position: Position, quote: Quote | None) -> dict[str, Any]:
         "live": [leg for leg in legs if leg.status == LegStatus.LIVE],
         "ways_out": ways_out(position, legs, quote),
         "leavings": [leaving(item) for item in exits],
+        "orders": orders,
+        "decision": _decision(position, orders),
         "fills": list(Fill.objects.filter(position=position).order_by("id")),
         "ledger": list(LedgerEntry.objects.filter(fill__position=position).order_by("id")),
         "events": [(event, sentence(event)) for event in _events(position)],
     }
+
+
+def _decision(position: Position, orders: Iterable[Order]) -> Decision | None:
+    """Return the decision that led to a lot: its own, or that of the order that entered it."""
+    through = [order.decision_id for order in orders if order.decision_id is not None]
+    return Decision.objects.filter(Q(position=position) | Q(pk__in=through)).order_by("id").first()
 
 
 def unrealised(position: Position, quote: Quote | None) -> Decimal | None:

@@ -80,9 +80,7 @@ class Broker(ABC):
 
     name: ClassVar[str]
     abilities: ClassVar[Abilities]
-    options: ClassVar[type[Parameters] | None] = (
-        None  # what a person may choose for an account
-    )
+    options: ClassVar[type[Parameters] | None] = None  # what a person may choose for an account
     sandboxes: ClassVar[tuple[str, ...]] = ()  # addresses at which it trades no real money
 
     def __init__(self, access: Access, account_id: int) -> None:

@@ -36,6 +36,7 @@ class Account(models.Model):
 
     class Meta:
         ordering = ("id",)
+        permissions = (("go_live", "Can let an account trade real money"),)
         constraints = (
             models.UniqueConstraint(fields=("owner", "name"), name="account_name_per_owner"),
             models.CheckConstraint(

@@ -5,7 +5,7 @@ from decimal import Decimal
 from django.db import models
 from django.db.models.functions import Now
 
-from apps.market.models import Instrument, PriceField, positive
+from apps.market.models import Instrument, PriceField, positive, positive_or_empty
 from apps.trading.models.accounts import Account
 from apps.trading.models.columns import finite
 from apps.trading.models.exits import Exit
@@ -32,6 +32,9 @@ class Fill(models.Model):
         max_length=12, db_default="", default="", blank=True, help_text="Empty: the quote currency."
     )
     fee_paid = PriceField(null=True, blank=True, help_text="In `fee_asset`.")
+    net = PriceField(
+        null=True, blank=True, help_text="Base units that came or went with a fee in the base asset; empty: quantity."
+    )
     at = models.DateTimeField()
 
     class Meta:
@@ -39,7 +42,8 @@ class Fill(models.Model):
         constraints = (
             models.CheckConstraint(condition=positive("quantity"), name="fill_quantity_positive"),
             models.CheckConstraint(condition=positive("price"), name="fill_price_positive"),
-            finite("fee"),
+            finite("fee", "fee_paid"),
+            models.CheckConstraint(condition=positive_or_empty("net"), name="fill_net_positive"),
             models.UniqueConstraint(
                 fields=("exit",), name="fill_once_per_exit_without_order", condition=models.Q(order__isnull=True)
             ),
@@ -60,7 +64,17 @@ class LedgerEntry(models.Model):
     account = models.ForeignKey(Account, on_delete=models.PROTECT, db_index=False, related_name="ledger")
     currency = models.CharField(max_length=12)
     fill = models.ForeignKey(Fill, on_delete=models.PROTECT, null=True, related_name="ledger_entries")
-    kind = models.CharField(max_length=16, help_text="deposit, open, close, fee, adjust")
+    kind = models.CharField(max_length=16, help_text="deposit, open, close, fee, dust, adjust")
+    position = models.ForeignKey(
+        Position,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="dust",
+        help_text="Whose unsellable rest it takes out of the books.",
+    )
+    quantity = PriceField(null=True, blank=True, help_text="Base units of that rest.")
     cash = PriceField(default=Decimal(0))
     holdings = PriceField(default=Decimal(0))
     fees = PriceField(default=Decimal(0))
@@ -80,6 +94,12 @@ class LedgerEntry(models.Model):
                 name="ledgerentry_sums_to_zero",
             ),
             models.UniqueConstraint(fields=("fill", "currency"), name="ledgerentry_once_per_fill_and_currency"),
+            models.UniqueConstraint(fields=("position",), name="ledgerentry_one_dust_per_position"),
+            models.CheckConstraint(
+                condition=models.Q(position=None, quantity=None)
+                | (positive("quantity") & models.Q(position__isnull=False, quantity__isnull=False, fill=None)),
+                name="ledgerentry_dust_is_of_a_position",
+            ),
             finite("cash", "holdings", "fees", "pnl", "capital"),
         )
         indexes = (models.Index(fields=("account", "-id"), name="ledger_account"),)

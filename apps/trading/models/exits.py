@@ -76,6 +76,7 @@ class Exit(models.Model):
         )
         indexes = (
             models.Index(fields=("id",), name="exit_due", condition=models.Q(status=ExitStatus.TRIGGERED)),
+            models.Index(fields=("id",), name="exit_claimed", condition=models.Q(status=ExitStatus.CLAIMED)),
             models.Index(fields=("closed_at",), name="exit_closed_at"),
         )
 

@@ -11,6 +11,9 @@ class Credential(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="credentials")
     broker = models.CharField(max_length=32)
     address = models.CharField(max_length=200, default="", blank=True, help_text="Another address than the usual one.")
+    options = models.JSONField(
+        default=dict, blank=True, help_text="What the broker has to know to use the key, such as the exchange."
+    )
     sealed = models.BinaryField(help_text="Key, secret and passphrase, encrypted.")
     ending = models.CharField(max_length=4, help_text="The last four characters of the key.")
     may_trade = models.BooleanField(null=True, help_text="As the venue says; empty where it does not.")

@@ -39,6 +39,9 @@ class Order(models.Model):
     status = models.CharField(max_length=16, choices=choices(OrderStatus), default=OrderStatus.NEW)
     filled = PriceField(default=Decimal(0), help_text="Base units, the sum of its fills.")
     notional = PriceField(default=Decimal(0), help_text="Sum of price times quantity of its fills.")
+    claimed = PriceField(
+        default=Decimal(0), help_text="What the venue says is filled; above `filled`, executions are still to be asked."
+    )
     why = models.CharField(max_length=300, default="", blank=True, help_text="What the venue or we said last.")
     actor = models.CharField(max_length=150, default="", blank=True)
     request_key = models.CharField(max_length=64, null=True, blank=True)
@@ -50,6 +53,7 @@ class Order(models.Model):
     due_at = models.DateTimeField(null=True, blank=True, help_text="Taken back then unless it is filled.")
     expires_at = models.DateTimeField(null=True, blank=True, help_text="For good till date.")
     look_at = models.DateTimeField(null=True, help_text="When the venue is asked about it next.")
+    amendment = models.JSONField(null=True, blank=True, help_text="What it shall become: not carried out yet.")
     version = models.PositiveIntegerField(default=1)
 
     class Meta:
@@ -58,6 +62,10 @@ class Order(models.Model):
             models.CheckConstraint(condition=positive("quantity"), name="order_quantity_positive"),
             models.CheckConstraint(
                 condition=models.Q(filled__gte=0, filled__lt=numbers.LIMIT), name="order_filled_not_negative"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(claimed__gte=models.F("filled"), claimed__lt=numbers.LIMIT),
+                name="order_claims_what_is_filled",
             ),
             *(
                 models.CheckConstraint(condition=positive_or_empty(f), name=f"order_{f}_positive")
@@ -77,6 +85,11 @@ class Order(models.Model):
         indexes = (
             models.Index(fields=("account", "-id"), name="order_account"),
             models.Index(fields=("id",), name="order_live", condition=~models.Q(status__in=ENDED_ORDERS)),
+            models.Index(
+                fields=("look_at",),
+                name="order_unexplained",
+                condition=models.Q(status__in=ENDED_ORDERS, look_at__isnull=False),
+            ),
         )
 
     def __str__(self) -> str:
@@ -102,16 +115,38 @@ class PaperOrder(models.Model):
     stop_price = PriceField(null=True)
     status = models.CharField(max_length=16, choices=choices(OrderStatus))
     filled = PriceField(default=Decimal(0))
+    notional = PriceField(default=Decimal(0), help_text="Sum of price times quantity of its fills.")
+    fees = PriceField(default=Decimal(0), help_text="In the quote currency; negative is a rebate.")
     executions = models.JSONField(default=list, help_text="Its fills, decimals as text.")
-    triggered_at = models.DateTimeField(null=True, help_text="When a stop became active.")
+    placed_at = models.DateTimeField(help_text="When it reached the venue.")
     acts_at = models.DateTimeField(help_text="Its latency: nothing happens to it before.")
+    triggered_at = models.DateTimeField(null=True, help_text="When a stop became active.")
+    rests_at = models.DateTimeField(null=True, help_text="Since when it waits in the book.")
+    filled_at = models.DateTimeField(null=True, help_text="When a fill was last written down.")
+    through_at = models.DateTimeField(null=True, help_text="The last print that filled it: its time.")
+    through_id = models.BigIntegerField(default=0, help_text="The last print that filled it: the venue's number.")
     expires_at = models.DateTimeField(null=True)
-    looked_at = models.DateTimeField(help_text="The prices up to here were compared with it.")
+    looked_at = models.DateTimeField(help_text="All prints up to here were compared with it.")
     why = models.CharField(max_length=300, default="")
+    version = models.PositiveIntegerField(default=1, help_text="Goes up with every change: of two writers one wins.")
 
     class Meta:
         ordering = ("id",)
-        indexes = (models.Index(fields=("id",), name="paperorder_live", condition=~models.Q(status__in=ENDED_ORDERS)),)
+        constraints = (
+            models.CheckConstraint(condition=positive("quantity"), name="paperorder_quantity_positive"),
+            models.CheckConstraint(
+                condition=models.Q(filled__gte=0, filled__lte=models.F("quantity")), name="paperorder_not_overfilled"
+            ),
+            *(
+                models.CheckConstraint(condition=positive_or_empty(f), name=f"paperorder_{f}_positive")
+                for f in ("limit_price", "stop_price")
+            ),
+            finite("notional", "fees"),
+        )
+        indexes = (
+            models.Index(fields=("id",), name="paperorder_live", condition=~models.Q(status__in=ENDED_ORDERS)),
+            models.Index(fields=("account", "filled_at"), name="paperorder_filled"),
+        )
 
     def __str__(self) -> str:
         return f"paper {self.client_id}"

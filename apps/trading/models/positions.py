@@ -61,6 +61,11 @@ class Position(models.Model):
                 fields=("instrument",), name="position_open", condition=~models.Q(status=PositionStatus.CLOSED)
             ),
             models.Index(fields=("closed_at",), name="position_closed_at"),
+            models.Index(
+                fields=("account", "-closed_at", "-id"),
+                name="position_last_closed",
+                condition=models.Q(status=PositionStatus.CLOSED),
+            ),
         )
 
     def __str__(self) -> str:

@@ -1,32 +1,13 @@
 """What a venue says against what we know: where an account stands, and every difference as a row."""
 
-from enum import StrEnum
-
 from django.db import models
 from django.db.models.functions import Now
 
+from apps.domain.reconciling import DiscrepancyKind, Resolution
 from apps.trading.models.accounts import Account
 from apps.trading.models.columns import choices
 
-
-class DiscrepancyKind(StrEnum):
-    """What does not agree."""
-
-    UNKNOWN_ORDER = "unknown_order"  # works at the venue, is not ours
-    LOST_ORDER = "lost_order"  # we hold it to be working, the venue does not have it
-    UNKNOWN_FILL = "unknown_fill"  # filled at the venue, belongs to no order of ours
-    POSITION = "position"  # the net quantity differs
-    BALANCE = "balance"  # an amount differs
-
-
-class Resolution(StrEnum):
-    """What a person did about it."""
-
-    OPEN = "open"
-    ADOPTED = "adopted"  # our books follow the venue
-    WRITTEN_OFF = "written_off"  # booked as a loss or gain
-    IGNORED = "ignored"
-    GONE = "gone"  # it agreed again by itself
+__all__ = ["Discrepancy", "DiscrepancyKind", "Resolution", "Standing"]
 
 
 class Standing(models.Model):
@@ -36,7 +17,11 @@ class Standing(models.Model):
     clean_at = models.DateTimeField(null=True, help_text="When both agreed last; empty: not since the start.")
     looked_at = models.DateTimeField(null=True, help_text="When the venue was compared last.")
     fills_through = models.DateTimeField(null=True, help_text="Fills up to here are known.")
-    skew = models.FloatField(null=True, help_text="Seconds the venue's clock is ahead.")
+    fills_from = models.DateTimeField(null=True, help_text="Fills before this are none of ours.")
+    skew = models.DecimalField(
+        max_digits=12, decimal_places=3, null=True, help_text="Seconds the venue's clock is ahead of ours."
+    )
+    suspects = models.JSONField(default=dict, blank=True, help_text="What differed at the last look, until seen again.")
     trouble = models.CharField(max_length=300, default="", blank=True, help_text="Why the last look failed.")
 
     def __str__(self) -> str:
@@ -51,6 +36,7 @@ class Discrepancy(models.Model):
     subject = models.CharField(max_length=120, help_text="The order, fill, instrument or currency.")
     ours = models.CharField(max_length=120, help_text="What we know.")
     theirs = models.CharField(max_length=120, help_text="What the venue says.")
+    gap = models.CharField(max_length=120, default="", help_text="Stays the same while both sides move together.")
     facts = models.JSONField(default=dict, help_text="All that the venue said.")
     resolution = models.CharField(max_length=12, choices=choices(Resolution), default=Resolution.OPEN)
     found_at = models.DateTimeField(db_default=Now())

@@ -5,6 +5,7 @@ from decimal import Decimal
 from django.db import models
 from django.db.models.functions import Now
 
+from apps.domain import numbers
 from apps.domain.restrictions import Scope
 from apps.domain.risk.words import Action
 from apps.domain.sides import Side
@@ -90,14 +91,30 @@ class Decision(models.Model):
 
     class Meta:
         ordering = ("-id",)
-        constraints = (finite("quantity"),)
+        constraints = (
+            finite("quantity", "price"),
+            # Whatever comes twice is granted once: a signal that is delivered again, a request that is sent again.
+            models.UniqueConstraint(
+                fields=("account", "signal"),
+                name="decision_approved_once_per_signal",
+                condition=models.Q(approved=True),
+            ),
+            models.UniqueConstraint(
+                fields=("account", "request_key"),
+                name="decision_approved_once_per_request",
+                condition=models.Q(approved=True),
+            ),
+        )
         indexes = (
             models.Index(fields=("account", "-id"), name="decision_account"),
             models.Index(fields=("signal",), name="decision_signal"),
+            models.Index(fields=("account", "at"), name="decision_approved_at", condition=models.Q(approved=True)),
         )
 
     def __str__(self) -> str:
-        return f"{'approved' if self.approved else 'refused'} {self.side} {self.quantity} {self.instrument}"
+        return (
+            f"{'approved' if self.approved else 'refused'} {self.side} {numbers.plain(self.quantity)} {self.instrument}"
+        )
 
 
 class Violation(models.Model):
@@ -143,13 +160,19 @@ class RiskMetric(models.Model):
     net = PriceField(help_text="Longs less shorts.")
     peak = PriceField(help_text="The highest equity so far.")
     day_start = PriceField(help_text="The equity at the start of the UTC day.")
+    lowest = PriceField(null=True, help_text="The lowest equity seen in its minute; empty: `equity` is all there is.")
     open_positions = models.PositiveIntegerField(default=0)
+    capital = PriceField(
+        null=True,
+        help_text="What was paid in so far, less what was taken out: peak and day start move with it, not the loss.",
+    )
+    measured_at = models.DateTimeField(null=True, help_text="When the row of a minute was last written.")
 
     class Meta:
         ordering = ("account", "at")
         constraints = (
             models.UniqueConstraint(fields=("account", "at"), name="riskmetric_once"),
-            finite("equity", "cash", "gross", "net", "peak", "day_start"),
+            finite("equity", "cash", "gross", "net", "peak", "day_start", "capital", "lowest"),
         )
 
     def __str__(self) -> str:

@@ -20,7 +20,7 @@ from apps.market.models import Instrument, Quote
 from apps.strategies.models import Signal
 from apps.trading import selectors
 from apps.trading.models import Allocation
-from apps.trading.services import exits, positions, restrictions
+from apps.trading.services import entering, exits, positions, restrictions, withdrawing
 
 SOURCE: Final = "strategy"  # who saw that a lot is to be left
 # A strategy that said nothing for longer starts anew: its next stance is no change. Long enough for a closed market.
@@ -34,7 +34,7 @@ _Key = tuple[int, int, int]  # account, strategy, instrument
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lots:
-    """How many lots each account holds of an instrument for a strategy, those being left not counted."""
+    """How many lots each account holds, or has ordered, of an instrument for a strategy; those being left not."""
 
     held: Counter[_Key]
 
@@ -49,7 +49,9 @@ class _Lots:
 
 
 def follow(signal_ids: Sequence[int], now: datetime) -> list[int]:
-    """Leave and open what every allocation wants on these signals and return the ids of the new positions.
+    """Leave and open what every allocation wants on these signals and return the ids of positions opened at once.
+
+    Where a broker takes orders, the order is stored instead, and its first fill opens the position.
 
     A signal opens one position per account however often it comes, and leaves only lots that an earlier bar opened.
     One that cannot be opened (no fresh price, no money, a bracket the market has overtaken) is logged and left out.
@@ -74,10 +76,10 @@ def follow(signal_ids: Sequence[int], now: datetime) -> list[int]:
         quote = quotes.get(signal.instrument_id)
         if quote is None or not _opens(signal, allocation) or not lots.free(allocation, signal):
             continue
-        position_id = _open(signal, allocation, quote, now)
-        if position_id is not None:
+        entered = _open(signal, allocation, quote, now)
+        if entered is not None:
             lots.add(allocation, signal)
-            opened.append(position_id)
+            opened += [entered.position.pk] if entered.position else []
     return opened
 
 
@@ -148,8 +150,10 @@ def _key(allocation: Allocation, signal: Signal) -> _Key:
 
 def _lots(strategy_ids: Sequence[int]) -> _Lots:
     rows = selectors.lots().filter(signal__strategy_id__in=set(strategy_ids))
-    keys = rows.values_list("account_id", "signal__strategy_id", "instrument_id")
-    return _Lots(held=Counter(keys))
+    held = Counter(rows.values_list("account_id", "signal__strategy_id", "instrument_id"))
+    coming = withdrawing.coming(set(strategy_ids))
+    held.update(coming.values_list("account_id", "decision__strategy_id", "instrument_id"))
+    return _Lots(held=held)
 
 
 def _leave(signal: Signal, allocation: Allocation, now: datetime) -> Iterator[int]:
@@ -159,6 +163,7 @@ def _leave(signal: Signal, allocation: Allocation, now: datetime) -> Iterator[in
     """
     if not allocation.exit_on_signal or (allocation.entries == Entries.CROSS and not signal.stance):
         return
+    withdrawing.follow(signal, allocation.account_id, now=now)
     agrees = {1: Side.LONG, -1: Side.SHORT}.get(signal.stance, "")
     held = selectors.lots().filter(
         account_id=allocation.account_id,
@@ -212,7 +217,7 @@ def _before(signal: Signal) -> int | None:
     return last.stance
 
 
-def _open(signal: Signal, allocation: Allocation, quote: Quote, now: datetime) -> int | None:
+def _open(signal: Signal, allocation: Allocation, quote: Quote, now: datetime) -> entering.Entered | None:
     side = Side.LONG if signal.stance > 0 else Side.SHORT
     instrument = signal.instrument
     price = positions.expected_price(side, quote, allocation.account, instrument)
@@ -231,8 +236,8 @@ def _open(signal: Signal, allocation: Allocation, quote: Quote, now: datetime) -
         max_lots=allocation.max_lots,
     )
     try:
-        opened = positions.open_position(wish, now=now)
+        entered = entering.enter(entering.Entry(opening=wish), now=now)
     except (Refused, Unavailable) as error:
         logger.info("Signal %s was not followed by account %s: %s", signal.pk, allocation.account_id, error)
         return None
-    return opened.position.pk if opened.created else None
+    return entered if entered.created else None

@@ -21,7 +21,7 @@ def decide(locked: Sequence[Locked]) -> tuple[list[booking.Case], list[Left | Su
     """Settle the exits that wait for locked positions; return what is to be written and every answer."""
     if not locked:
         return [], []
-    due = _due([row.id for row in locked])
+    due = waiting_for([row.id for row in locked])
     markets = {row.instrument_id: _market(row) for row in locked}
     batch, answers = [], []
     for row in locked:
@@ -52,7 +52,8 @@ _DUE = Statement(
 )
 
 
-def _due(position_ids: Sequence[int]) -> dict[int, list[booking.Waiting]]:
+def waiting_for(position_ids: Sequence[int]) -> dict[int, list[booking.Waiting]]:
+    """Return the exits that wait to be executed, by position; read them after locking the positions."""
     rows = _DUE.run(positions=array(position_ids))
     found: dict[int, list[booking.Waiting]] = defaultdict(list)
     for id_, position_id, reason, price, peak, tick_at, leg_id, *leg in rows:

@@ -19,10 +19,11 @@ from apps.domain.states import LIVE_EXITS, ExitStatus, PositionStatus
 from apps.journal import services as journal
 from apps.trading import bell, locks
 from apps.trading.models import Exit
-from apps.trading.services import booking, cases
+from apps.trading.services import booking, cases, claiming
 from apps.trading.statements import Statement, array, texts
 
 log = logging.getLogger(__name__)
+_NO_CLAIMS = claiming.Claims()
 
 
 class AlreadyLeaving(Refused):
@@ -59,7 +60,7 @@ class Fence(NamedTuple):
 class Drained:
     """What one batch did; `more` says that the table may hold more."""
 
-    done: int = 0
+    done: int = 0  # executed, or claimed by an order
     superseded: int = 0
     waiting: int = 0  # could not be executed yet, for want of any quote
     more: bool = False
@@ -172,17 +173,19 @@ def drain(*, worker: str, limit: int) -> Drained:
 def _drain(worker: str, limit: int, *, only: int | None = None) -> Drained:
     with transaction.atomic():
         locked = locks.positions_to_leave(limit, only=only)
-        batch, answers = cases.decide(locked)
+        here = [row for row in locked if row.instant]
+        batch, answers = cases.decide(here)
         drain_id = booking.write(batch, worker=worker) if batch else None
+        claims = claiming.claim([row for row in locked if not row.instant]) if len(here) < len(locked) else _NO_CLAIMS
     if drain_id is not None:
         booking.stamp_commit(drain_id)
     done = sum(isinstance(answer, Left) for answer in answers)
     seen = sum(len(case.due) for case in batch)
     return Drained(
-        done=done,
-        superseded=len(answers) - done,
-        waiting=seen - len(answers),
-        more=bool(answers) and max(len(locked), seen) >= limit,
+        done=done + claims.claimed,
+        superseded=len(answers) - done + claims.superseded,
+        waiting=seen - len(answers) + claims.waiting,
+        more=bool(answers or claims.claimed) and max(len(locked), seen) >= limit,
     )
 
 

@@ -16,10 +16,10 @@ from apps.journal import services as journal
 from apps.market import calendars
 from apps.market import selectors as market
 from apps.market.models import Instrument, Quote
-from apps.strategies.models import Signal
 from apps.trading import bell, books, locks, selectors
-from apps.trading.models import Account, ExitLeg, Fill, LedgerEntry, LevelChange, Position, Restriction, Watermark
-from apps.trading.services import facts
+from apps.trading.models import Account, Decision, Fill, LedgerEntry, LevelChange, Position, Restriction
+from apps.trading.services import deciding, facts
+from apps.trading.services import legs as leg_rows
 from apps.trading.services.restrictions import refusals
 
 
@@ -44,6 +44,7 @@ class Opening:
     request_key: str | None = None
     signal_id: int | None = None
     max_lots: int | None = None  # of the signal's strategy and the instrument in this account, this one included
+    source: str = ""  # who brings it: signal, api, admin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +58,17 @@ class Opened:
 def open_position(wish: Opening, *, now: datetime) -> Opened:
     """Open a position on paper at the present quote plus slippage, with its exit legs, fill, ledger line and event.
 
-    Raises Refused with every problem found, and NoQuote when no fresh price is there; then nothing is stored.
+    Raises Refused with every problem found, and NoQuote when no fresh price is there; then nothing is stored but the
+    decision that says why not.
     """
     return open_many([wish], now=now)[0]
 
 
 def open_many(wishes: Sequence[Opening], *, now: datetime) -> list[Opened]:
     """Open several positions in one transaction, all or none; otherwise as `open_position`."""
+    deciding.prepare({(wish.account_id, wish.instrument_id) for wish in wishes}, now)
     try:
-        with transaction.atomic():
+        with deciding.recorded(), transaction.atomic():
             return _open(wishes, now)
     except IntegrityError:
         # Another process used one of the keys or signals in this very moment: what it opened is the answer.
@@ -90,14 +93,14 @@ def amend_levels(
             )
         quote = market.quote_of(position.instrument_id)
         price = quote.price if quote else position.entry_price
-        side, grid = Side(position.side), _grid(position.instrument)
+        side = Side(position.side)
         wanted = [resting(leg, side, position.entry_price) for group in legs.values() for leg in group]
-        found = opening.problems(side, position.quantity, wanted, price, grid, now)
+        found = opening.problems(side, position.quantity, wanted, price, grid(position.instrument), now)
         if found:
             raise Refused(*found)
         live = position.legs.filter(status=LegStatus.LIVE)
         live.filter(kind__in=list(legs)).update(status=LegStatus.CANCELLED)
-        _add_legs([(position, wanted, price)], now)
+        leg_rows.add([(position, wanted, price)], now)
         position.version += 1
         position.save(update_fields=["version"])
         LevelChange.objects.create(position_id=position.pk, shard=position.instrument.shard)
@@ -109,7 +112,7 @@ def amend_levels(
 
 def expected_price(side: Side, quote: Quote, account: Account, instrument: Instrument) -> Decimal:
     """Return the price that an opening at this quote is filled at."""
-    return fills.slipped(side.sign, _reference(side, quote), _costs(account), instrument.tick_size)
+    return fills.slipped(side.sign, _reference(side, quote), costs(account), instrument.tick_size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +120,7 @@ class _Entry:
     """An opening that passed every check, priced."""
 
     wish: Opening
+    decision: Decision  # approved, stored with the position
     account: Account
     instrument: Instrument
     reference: Decimal  # what the market asks for entering
@@ -127,10 +131,15 @@ class _Entry:
 
 def _open(wishes: Sequence[Opening], now: datetime) -> list[Opened]:
     accounts = {key: locks.account(key) for key in sorted({wish.account_id for wish in wishes})}
-    free = {key: books.buying_power(account) for key, account in accounts.items()}
+    room = _Room(
+        now=now,
+        free={key: books.buying_power(account) for key, account in accounts.items()},
+        restrictions=selectors.restrictions(),
+        sitting=deciding.Sitting(now),
+    )
     instruments = Instrument.objects.in_bulk({wish.instrument_id for wish in wishes})
     quotes = market.quotes(list(instruments))
-    restrictions = selectors.restrictions()
+    strategies = deciding.strategies([wish.signal_id for wish in wishes])
     answers: dict[int, Position] = {}
     entries: dict[int, _Entry] = {}
     for index, wish in enumerate(wishes):
@@ -138,22 +147,9 @@ def _open(wishes: Sequence[Opening], now: datetime) -> list[Opened]:
         if earlier is not None:
             answers[index] = earlier
             continue
-        _refuse_restricted(restrictions, wish)
-        _refuse_crowded(wish)
-        instrument = instruments[wish.instrument_id]
-        account = accounts[wish.account_id]
-        reference = _reference(wish.side, _fresh(instrument, quotes, now))
-        price = fills.slipped(wish.side.sign, reference, _costs(account), instrument.tick_size)
-        legs = tuple(resting(leg, wish.side, price) for leg in wish.legs)
-        found = opening.problems(wish.side, wish.quantity, legs, reference, _grid(instrument), now)
-        if any(problem.field == "quantity" for problem in found):
-            raise Refused(*found)  # a quantity beyond all measure costs nothing that could be said
-        entry = _entry(replace(wish, legs=legs), account, instrument, reference, price)
-        found += _funds(entry, free[wish.account_id])
-        if found:
-            raise Refused(*found)
-        free[wish.account_id] -= abs(entry.line.holdings) + entry.fee
-        entries[index] = entry
+        asked = _asked(wish, accounts[wish.account_id], instruments[wish.instrument_id], strategies)
+        with deciding.explaining(asked, now):
+            entries[index] = _granted(wish, asked, quotes, room)
     stored = dict(zip(entries, _store(list(entries.values()), now), strict=True))
     return [
         Opened(position=stored[index], created=True)
@@ -163,44 +159,92 @@ def _open(wishes: Sequence[Opening], now: datetime) -> list[Opened]:
     ]
 
 
-def _refuse_restricted(restrictions: Sequence[Restriction], wish: Opening) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Room:
+    """What the openings of one transaction use up together."""
+
+    now: datetime
+    free: dict[int, Decimal]  # money by account
+    restrictions: Sequence[Restriction]
+    sitting: deciding.Sitting
+
+
+def _asked(wish: Opening, account: Account, instrument: Instrument, strategies: Mapping[int, int]) -> deciding.Asked:
+    return deciding.Asked(
+        account=account,
+        instrument=instrument,
+        side=wish.side,
+        quantity=wish.quantity,
+        strategy_id=None if wish.signal_id is None else strategies.get(wish.signal_id),
+        signal_id=wish.signal_id,
+        request_key=wish.request_key,
+        actor=wish.actor,
+        source=wish.source,
+    )
+
+
+def _granted(wish: Opening, asked: deciding.Asked, quotes: Mapping[int, Quote], room: _Room) -> _Entry:
+    """Price a wish, judge it, and take what it needs from the room. Raises Refused with every problem found."""
+    account, instrument = asked.account, asked.instrument
+    _refuse_restricted(room.restrictions, asked)
+    _refuse_crowded(wish, asked.strategy_id)
+    asked.quote = _fresh(instrument, quotes, room.now)
+    reference = _reference(wish.side, asked.quote)
+    asked.price = price = fills.slipped(wish.side.sign, reference, costs(account), instrument.tick_size)
+    legs = tuple(resting(leg, wish.side, price) for leg in wish.legs)
+    found = opening.problems(wish.side, wish.quantity, legs, reference, grid(instrument), room.now)
+    if any(problem.field == "quantity" for problem in found):
+        raise Refused(*found)  # a quantity beyond all measure costs nothing that could be said
+    fee = fills.fee(price, wish.quantity, costs(account))
+    line = fills.opening(wish.side.sign, price, wish.quantity, fee)
+    found += _funds(asked, line, room.free[account.pk])
+    decision = room.sitting.decide(asked, found)
+    room.free[account.pk] -= abs(line.holdings) + fee
+    return _Entry(
+        wish=replace(wish, legs=legs),
+        decision=decision,
+        account=account,
+        instrument=instrument,
+        reference=reference,
+        price=price,
+        fee=fee,
+        line=line,
+    )
+
+
+def _refuse_restricted(restrictions: Sequence[Restriction], asked: deciding.Asked) -> None:
     if not restrictions:
         return
-    signals = Signal.objects.filter(pk=wish.signal_id) if wish.signal_id else Signal.objects.none()
-    strategy_id = signals.values_list("strategy_id", flat=True).first()
     problems = refusals(
-        restrictions, account_id=wish.account_id, instrument_id=wish.instrument_id, strategy_id=strategy_id
+        restrictions,
+        account_id=asked.account.pk,
+        instrument_id=asked.instrument.pk,
+        strategy_id=asked.strategy_id,
     )
     if problems:
         raise Refused(*problems)
 
 
-def _refuse_crowded(wish: Opening) -> None:
+def _refuse_crowded(wish: Opening, strategy_id: int | None) -> None:
     """Count the lots under the account's lock: two signals that come at once cannot both take the last place."""
-    if wish.max_lots is None or wish.signal_id is None:
+    if wish.max_lots is None or strategy_id is None:
         return
-    of_strategy = Signal.objects.filter(pk=wish.signal_id).values("strategy_id")
     lots = selectors.lots().filter(account_id=wish.account_id, instrument_id=wish.instrument_id)
-    held = lots.filter(signal__strategy_id__in=of_strategy).count()
+    held = lots.filter(signal__strategy_id=strategy_id).count()
     if held >= wish.max_lots:
         rule = f"the strategy holds {held} of at most {wish.max_lots} lots of this instrument"
         raise Refused(Problem(field="lots", value=str(held + 1), rule=rule, remedy="wait until one is left"))
 
 
-def _entry(wish: Opening, account: Account, instrument: Instrument, reference: Decimal, price: Decimal) -> _Entry:
-    fee = fills.fee(price, wish.quantity, _costs(account))
-    line = fills.opening(wish.side.sign, price, wish.quantity, fee)
-    return _Entry(
-        wish=wish, account=account, instrument=instrument, reference=reference, price=price, fee=fee, line=line
-    )
-
-
 def _store(entries: Sequence[_Entry], now: datetime) -> list[Position]:
     positions = Position.objects.bulk_create(_position(entry, now) for entry in entries)
     pairs = list(zip(positions, entries, strict=True))
+    for position, entry in pairs:
+        entry.decision.position = position
+    Decision.objects.bulk_create(entry.decision for entry in entries)
     booked = Fill.objects.bulk_create(_fill(position, entry, now) for position, entry in pairs)
     LedgerEntry.objects.bulk_create(_ledger(fill, entry, now) for fill, entry in zip(booked, entries, strict=True))
-    legs = _add_legs([(position, entry.wish.legs, entry.reference) for position, entry in pairs], now)
+    legs = leg_rows.add([(position, entry.wish.legs, entry.reference) for position, entry in pairs], now)
     LevelChange.objects.bulk_create(
         LevelChange(position_id=position.pk, shard=entry.instrument.shard) for position, entry in pairs
     )
@@ -266,37 +310,6 @@ def _ledger(fill: Fill, entry: _Entry, now: datetime) -> LedgerEntry:
     )
 
 
-def _add_legs(groups: Sequence[tuple[Position, Sequence[Leg], Decimal]], now: datetime) -> dict[int, list[ExitLeg]]:
-    """Store legs; one that follows the price starts from the market price, asleep where it has an activation."""
-    wanted = [(position, leg, price) for position, legs, price in groups for leg in legs]
-    rows = ExitLeg.objects.bulk_create(_leg_row(position, leg, now) for position, leg, _ in wanted)
-    Watermark.objects.bulk_create(
-        Watermark(leg=row, peak=price if row.activation is None else None)
-        for row, (_, _, price) in zip(rows, wanted, strict=True)
-        if row.kind in (LegKind.TRAILING_STOP, LegKind.BREAK_EVEN)
-    )
-    found: dict[int, list[ExitLeg]] = {position.pk: [] for position, _, _ in groups}
-    for row in rows:
-        found[row.position_id].append(row)
-    return found
-
-
-def _leg_row(position: Position, leg: Leg, now: datetime) -> ExitLeg:
-    return ExitLeg(
-        position=position,
-        instrument_id=position.instrument_id,
-        kind=leg.kind,
-        rises=(leg.kind == LegKind.TAKE_PROFIT) == (position.side == Side.LONG),
-        fraction=leg.fraction,
-        level=leg.level,
-        activation=leg.activation,
-        trail=leg.trail,
-        trail_is_rate=leg.trail_is_rate,
-        due_at=leg.due_at,
-        since=now,
-    )
-
-
 def _fresh(instrument: Instrument, quotes: Mapping[int, Quote], now: datetime) -> Quote:
     if not instrument.enabled:
         problem = Problem(
@@ -319,22 +332,23 @@ def _reference(side: Side, quote: Quote) -> Decimal:
     return quote.price if best is None else best
 
 
-def _funds(entry: _Entry, free: Decimal) -> list[Problem]:
-    account, instrument = entry.account, entry.instrument
-    needed = abs(entry.line.holdings) + entry.fee
+def _funds(asked: deciding.Asked, line: fills.Line, free: Decimal) -> list[Problem]:
+    account, instrument = asked.account, asked.instrument
+    needed = abs(line.holdings) + line.fees
     if account.currency != instrument.quote_currency:
         rule = f"is quoted in {instrument.quote_currency}, the account holds {account.currency}"
         remedy = "use an account in that currency"
         return [Problem(field="instrument", value=instrument.symbol, rule=rule, remedy=remedy)]
     if needed <= free:
         return []
-    value = numbers.plain(entry.wish.quantity)
+    value = numbers.plain(asked.quantity)
     have, need = numbers.plain(numbers.money(free)), numbers.plain(numbers.money(needed))
     rule = f"needs {need} {account.currency}, the account has {have} free"
     return [Problem(field="quantity", value=value, rule=rule, remedy="choose a smaller quantity or deposit more")]
 
 
-def _costs(account: Account) -> fills.Costs:
+def costs(account: Account) -> fills.Costs:
+    """Return what trading costs on an account, as its own settings say."""
     return fills.Costs(
         fee_rate=account.fee_rate,
         fee_fixed=account.fee_fixed,
@@ -343,7 +357,8 @@ def _costs(account: Account) -> fills.Costs:
     )
 
 
-def _grid(instrument: Instrument) -> opening.Grid:
+def grid(instrument: Instrument) -> opening.Grid:
+    """Return the steps and limits of an instrument."""
     return opening.Grid(
         tick_size=instrument.tick_size,
         lot_size=instrument.lot_size,

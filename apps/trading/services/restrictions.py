@@ -15,6 +15,7 @@ from apps.market.models import Instrument
 from apps.strategies.models import Strategy
 from apps.trading import bell, locks
 from apps.trading.models import Account, Restriction
+from apps.trading.services import withdrawing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class Order:
     target: int = 0  # the account, strategy or instrument; 0 for the site
     reason: str
     actor: str
-    source: str  # admin, api or command
+    source: str  # admin, api, command or monitor
     flatten: bool = False
 
 
@@ -42,6 +43,9 @@ def order(wanted: Order, *, now: datetime) -> int:
         raise Refused(*problems)
     with transaction.atomic():
         _record(wanted, "trading.state_changed", {"before": _set(wanted, now)})
+    if wanted.state is not TradingState.ACTIVE:
+        why = f"trading is {wanted.state}: {wanted.reason}"
+        withdrawing.withdraw(wanted.scope, wanted.target, now=now, why=why, actor=wanted.actor)
     if not wanted.flatten:
         return 0
     with transaction.atomic():
@@ -50,6 +54,36 @@ def order(wanted: Order, *, now: datetime) -> int:
         _record(wanted, "trading.flattened", {"exits": asked})
         bell.ring_after_commit()
     return asked
+
+
+_BLOCK = """
+INSERT INTO trading_restriction (scope, target, state, reason, actor, since)
+VALUES (%(scope)s, %(target)s, %(state)s, %(reason)s, %(actor)s, %(now)s) ON CONFLICT DO NOTHING
+"""
+
+
+def block(wanted: Order, *, now: datetime) -> bool:
+    """Make a scope reducing where nothing restricts it yet, and say whether that was so: it never softens a stop.
+
+    For those that act by themselves. What a person says at the same moment counts, whoever is first.
+    """
+    values: dict[str, str | int | datetime] = {
+        "scope": wanted.scope,
+        "target": wanted.target,
+        "state": TradingState.REDUCING,
+        "reason": wanted.reason,
+        "actor": wanted.actor,
+        "now": now,
+    }
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(_BLOCK, values)
+            is_new = bool(cursor.rowcount)
+        if is_new:
+            _record(wanted, "trading.state_changed", {"before": str(TradingState.ACTIVE)})
+    why = f"trading is {wanted.state}: {wanted.reason}"
+    withdrawing.withdraw(wanted.scope, wanted.target, now=now, why=why, actor=wanted.actor)
+    return is_new
 
 
 def _record(wanted: Order, kind: str, facts: dict[str, object]) -> None:
