@@ -16,7 +16,7 @@ from apps.web import serving  # noqa: E402 - models are ready only now
 from apps.web.gateway.application import Gateway, refuse  # noqa: E402 - models are ready only now
 from workers import bell  # noqa: E402 - models are ready only now
 
-port.install(ring=bell.ring, announce=bell.announce)
+port.install(ring=bell.ring, announce=bell.announce, ring_orders=bell.ring_orders)
 pages = serving.Pages()
 gateway = Gateway(settings.REDIS_URL, at_the_end=pages.close)
 application = ProtocolTypeRouter(

@@ -1,6 +1,7 @@
 """Every setting of the product in one typed file, in the order of the apps. Defaults are safe for development;
 `ENVIRONMENT=production` refuses those that would be dangerous there. docs/configuration.md lists every variable."""
 
+import ipaddress
 import os
 import secrets
 import socket
@@ -10,6 +11,11 @@ from typing import Any, Final
 
 import environ
 
+from tradingsite.doors import REAUTHENTICATE_BEFORE as REAUTHENTICATE_BEFORE
+from tradingsite.doors import REST_FRAMEWORK as REST_FRAMEWORK
+from tradingsite.doors import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
+from tradingsite.doors import UNFOLD as UNFOLD
+from tradingsite.doors import content_policy
 from tradingsite.environment import ConfigurationError, Environment
 
 BASE_DIR: Final = Path(__file__).resolve().parent.parent
@@ -48,6 +54,7 @@ def _secret_key() -> str:
 
 
 SECRET_KEY = _secret_key()
+SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS", "")
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", "")
 if PRODUCTION and (DEBUG or "*" in ALLOWED_HOSTS):
@@ -65,19 +72,29 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_celery_beat",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
+    "axes",
+    "csp",
     "apps.journal",
     "apps.access",
     "apps.market",
     "apps.strategies",
     "apps.backtests",
     "apps.trading",
+    "apps.reporting",
     "apps.web",
     "apps.ops",
     "apps.simulator",
     "workers",
 ]
 MIDDLEWARE = [
+    "apps.web.errors.DatabaseAway",
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -85,6 +102,10 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "apps.access.middleware.SingleUser",
+    "apps.access.middleware.Watch",
+    "axes.middleware.AxesMiddleware",  # last, as it asks: it turns the answer to a locked-out sign-in into a 429
 ]
 ROOT_URLCONF = "tradingsite.urls"
 ASGI_APPLICATION = "tradingsite.asgi.application"
@@ -92,12 +113,14 @@ WSGI_APPLICATION = "tradingsite.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "apps" / "web" / "templates"],  # before those of other packages
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "apps.access.pages.site_look",
             ]
         },
     }
@@ -112,8 +135,9 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
-SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
 SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_REFERRER_POLICY = "same-origin"
+CSRF_FAILURE_VIEW = "apps.web.errors.csrf_failure"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = PRODUCTION
@@ -153,6 +177,7 @@ CELERY_IMPORTS = (
     "workers.tasks.backtests",
     "workers.tasks.market",
     "workers.tasks.ops",
+    "workers.tasks.reporting",
     "workers.tasks.strategies",
     "workers.tasks.trading",
 )
@@ -206,10 +231,75 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 AUTH_USER_MODEL = "access.User"
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
+ON_LOOPBACK: Final = WEB_HOST in ("127.0.0.1", "localhost", "::1")
+# Nobody signs in: whoever sits at this machine is the first superuser. See docs/security.md
+SINGLE_USER: Final = env.flag("SINGLE_USER", default=False)
+if SINGLE_USER and (PRODUCTION or not ON_LOOPBACK or set(ALLOWED_HOSTS) - {"localhost", "127.0.0.1", "[::1]"}):
+    raise ConfigurationError(
+        "SINGLE_USER=1 asks nobody for a password: it needs WEB_HOST and ALLOWED_HOSTS on loopback, and no production."
+    )
+_OFFERED: Final = DEMO and ON_LOOPBACK and not PRODUCTION
+SECOND_FACTOR: Final = env.choice("SECOND_FACTOR", "offered" if _OFFERED else "required", ("offered", "required"))
+if PRODUCTION and SECOND_FACTOR != "required":
+    raise ConfigurationError("SECOND_FACTOR=offered is not allowed in production: staff need a second factor there.")
+SESSION_IDLE: Final = timedelta(minutes=env.integer("SESSION_IDLE_MINUTES", 30, 1, 720))
+SESSION_LONGEST: Final = timedelta(hours=env.integer("SESSION_HOURS", 12, 1, 168))
+SESSION_COOKIE_AGE = int(SESSION_LONGEST.total_seconds())
+REAUTHENTICATE_AFTER: Final = timedelta(minutes=env.integer("REAUTHENTICATE_MINUTES", 10, 1, 720))
+# What limits count is kept in PostgreSQL: the same for all web processes, and still there after a restart.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "access_cache"}}
+ACCOUNT_ADAPTER = "apps.access.adapters.Accounts"
+ACCOUNT_FORMS = {"login": "apps.access.forms.SignIn"}
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SESSION_REMEMBER = True  # a session ends by SESSION_IDLE and SESSION_LONGEST, not with the browser
+ACCOUNT_REAUTHENTICATION_TIMEOUT = int(REAUTHENTICATE_AFTER.total_seconds())
+ACCOUNT_RATE_LIMITS = {"login": "60/m/ip", "login_failed": "30/m/ip,10/15m/key"}
+MFA_ADAPTER = "apps.access.adapters.Factors"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_ISSUER = "Trading site"
+MFA_TOTP_TOLERANCE = 1  # codes of 30 s before and after count: clocks of phones differ
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION  # browsers allow keys without TLS on localhost only
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # a stranger elsewhere cannot lock somebody out
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_LOCKOUT_CALLABLE = "apps.access.lockout.answer"
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False
+AXES_DISABLE_ACCESS_LOG = True  # who signed in from where stands in the list of sessions
+OIDC_URL: Final = env.url("OIDC_URL", "", ("https", "http"))
+if PRODUCTION and OIDC_URL.startswith("http:"):
+    raise ConfigurationError("OIDC_URL must begin with https:// in production.")
+SOCIALACCOUNT_ADAPTER = "apps.access.adapters.SingleSignOn"
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_LOGIN_ON_GET = False
+SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, Any]] = (
+    {
+        "openid_connect": {
+            "OAUTH_PKCE_ENABLED": True,
+            "APPS": [
+                {
+                    "provider_id": "sso",
+                    "name": env.text("OIDC_NAME", "Single sign-on"),
+                    "client_id": env.text("OIDC_CLIENT_ID"),
+                    "secret": env.text("OIDC_CLIENT_SECRET"),
+                    "settings": {"server_url": OIDC_URL},
+                }
+            ],
+        }
+    }
+    if OIDC_URL
+    else {}
+)
+CONTENT_SECURITY_POLICY = content_policy(OIDC_URL)
 
 # --- market ---------------------------------------------------------------------------------------------------------
 SIMULATE: Final = DEMO and not env.text("COINBASE_WS_URL")  # `up` starts the simulated exchange
@@ -234,6 +324,18 @@ PAPER_SLIPPAGE_RATE: Final = env.number("PAPER_SLIPPAGE_RATE", "0.0001", "0", "0
 # An exit older than this is filled at the quote then in force, not at the price that triggered it.
 EXIT_LATE_AFTER: Final = timedelta(seconds=env.integer("EXIT_LATE_SECONDS", 5, 1, 3600))
 EXIT_BATCH: Final = env.integer("EXIT_BATCH", 1000, 1, 20_000)
+# Real money needs this switch and the account's own. See docs/keys.md
+LIVE_TRADING: Final = env.flag("LIVE_TRADING", default=False)
+KEY_FILE: Final = Path(env.text("KEY_FILE") or VAR / "broker_keys").absolute()
+
+# --- reporting ------------------------------------------------------------------------------------------------------
+# Networks that messages may go to although they are not public, such as 10.1.0.0/16. See docs/notifications.md
+NOTIFY_ALLOWED_NETWORKS = env.names("NOTIFY_ALLOWED_NETWORKS", "")
+for _network in NOTIFY_ALLOWED_NETWORKS:
+    try:
+        ipaddress.ip_network(_network)
+    except ValueError as error:
+        raise ConfigurationError(f"NOTIFY_ALLOWED_NETWORKS names {_network!r}, which is no network: {error}.") from None
 
 # --- processes ------------------------------------------------------------------------------------------------------
 EXIT_WORKERS: Final = env.integer("EXIT_WORKERS", 2, 1, 64)
@@ -242,81 +344,41 @@ BACKTEST_WORKERS: Final = env.integer("BACKTEST_WORKERS", 2, 1, 64)
 LISTENER_STANDBY: Final = env.flag("LISTENER_STANDBY", default=True)
 HOST_NAME: Final = socket.gethostname()
 
-# --- web ------------------------------------------------------------------------------------------------------------
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "apps.access.authentication.TokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
-    ],
-    "DEFAULT_PERMISSION_CLASSES": ["apps.access.permissions.ScopePermission"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "apps.web.pagination.LimitOffset",
-    "DEFAULT_PARSER_CLASSES": ["apps.web.parsers.StrictJSONParser"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "EXCEPTION_HANDLER": "apps.web.problems.handler",
-    "DEFAULT_METADATA_CLASS": None,
-    "URL_FORMAT_OVERRIDE": None,
-    "COERCE_DECIMAL_TO_STRING": True,
-    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
-}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Trading site",
-    "DESCRIPTION": "Positions that are left by their stops and targets, never missed, never doubled, never silent. "
-    "Decimals are strings, times are ISO 8601 with offset, problems follow RFC 9457.",
-    "VERSION": "1",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_AUTHENTICATION": [],
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
-    "SCHEMA_PATH_PREFIX": "/api/v1",
-    "ENUM_NAME_OVERRIDES": {
-        "SideWord": "apps.domain.sides.Side",
-        "LegKindWord": "apps.domain.legs.LegKind",
-        "ExitReasonWord": "apps.domain.legs.ExitReason",
-        "PositionStatusWord": "apps.domain.states.PositionStatus",
-        "LegStatusWord": "apps.domain.states.LegStatus",
-        "ExitStatusWord": "apps.domain.states.ExitStatus",
-    },
-}
-UNFOLD = {
-    "SITE_TITLE": "Trading site",
-    "SITE_HEADER": "Trading site",
-    "SITE_SYMBOL": "candlestick_chart",
-    "SITE_URL": None,
-    "SHOW_VIEW_ON_SITE": False,
-    "SHOW_BACK_BUTTON": True,
-    "BORDER_RADIUS": "6px",
-    "ENVIRONMENT": "apps.web.admin_site.environment",
-    "DASHBOARD_CALLBACK": "apps.web.admin_site.dashboard",
-    "STYLES": ["apps.web.admin_site.stylesheet"],
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "apps.web.admin_site.favicon"}],
-    "SIDEBAR": {"navigation": "apps.web.admin_site.navigation"},
-    "COLORS": {
-        "primary": {
-            "50": "oklch(97.1% .013 236)",
-            "100": "oklch(94.6% .026 236)",
-            "200": "oklch(89.4% .055 231)",
-            "300": "oklch(81.5% .098 230)",
-            "400": "oklch(73% .13 232)",
-            "500": "oklch(63.5% .135 238)",
-            "600": "oklch(54.5% .125 242)",
-            "700": "oklch(47% .107 243)",
-            "800": "oklch(41.5% .088 241)",
-            "900": "oklch(37% .073 241)",
-            "950": "oklch(28% .06 243)",
-        }
-    },
-}
-
 # --- ops ------------------------------------------------------------------------------------------------------------
 LOG_LEVEL: Final = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+
+
+def _backup_keep() -> tuple[int, int, int]:
+    """Return for how many days, weeks and months backups are kept."""
+    words = env.names("BACKUP_KEEP", "7,5,12")
+    if len(words) != 3 or not all(word.isascii() and word.isdigit() and int(word) <= 1000 for word in words):
+        raise ConfigurationError("BACKUP_KEEP is not allowed: use three numbers up to 1000, days,weeks,months: 7,5,12.")
+    days, weeks, months = map(int, words)
+    return days, weeks, months
+
+
+BACKUP_DIR: Final = Path(env.text("BACKUP_DIR") or VAR / "backups").absolute()
+BACKUP_KEEP: Final = _backup_keep()
+BACKUP_KEY_FILE: Final = env.text("BACKUP_KEY_FILE")  # empty: backups are not sealed
+DEFAULT_EXCEPTION_REPORTER = "apps.trading.error_pages.MaskedReporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "apps.trading.error_pages.AlwaysSafe"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {
+        "secrets": {
+            "()": "apps.trading.masking.SecretsFilter",
+            "secrets": [SECRET_KEY],
+            "urls": [DATABASE_URL, MARKET_DATABASE_URL, REDIS_URL, BROKER_URL],
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["secrets"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    "loggers": {"alembic": {"level": "WARNING"}},
+    # The web server brings handlers of its own, which would not mask: what it says goes where everything goes.
+    "loggers": {
+        "alembic": {"level": "WARNING"},
+        "axes": {"level": "WARNING"},
+        "uvicorn": {"handlers": [], "propagate": True},
+    },
 }

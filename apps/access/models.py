@@ -1,4 +1,4 @@
-"""Who may use the site, and the tokens programs use it with."""
+"""Who may use the site, where they are signed in, and the tokens programs use it with."""
 
 import hashlib
 
@@ -41,3 +41,22 @@ class ApiToken(models.Model):
     def digest_of(text: str) -> str:
         """Return what is stored of a token: the hex SHA-256 of its text."""
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+class SignIn(models.Model):
+    """A browser in which a person signed in; whether it still is, the session itself says."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sign_ins")
+    session_key = models.CharField(max_length=40, unique=True, editable=False)
+    address = models.GenericIPAddressField(null=True, editable=False)
+    agent = models.CharField(max_length=200, default="", editable=False)
+    signed_in_at = models.DateTimeField(editable=False)
+    seen_at = models.DateTimeField(editable=False)
+    ended_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        ordering = ("-seen_at", "-id")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.user} since {self.signed_in_at:%Y-%m-%d %H:%M}"
