@@ -45,6 +45,7 @@ KINDS: Final = (
     "worker",
     "worker-backtests",
     "beat",
+    "telegram",
     "flower",
     "simulator",
 )
@@ -96,6 +97,7 @@ def _watchers(settings: LazySettings) -> Iterable[Child]:
     yield _child("sweeper", ("manage.py", "sweeper"), WORKERS)
     beat = ("-m", "celery", "-q", "-A", "tradingsite", "beat", "--pidfile=")
     yield _child("beat", beat, WATCHERS, environment={"CELERY_SKIP_CHECKS": "1"})
+    yield _child("telegram", ("manage.py", "telegram"), WATCHERS)
 
 
 def _doors(settings: LazySettings, flower_password: str) -> Iterable[Child]:

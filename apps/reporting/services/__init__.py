@@ -1,0 +1,1 @@
+"""Following the journal, delivering what routes ask for, and keeping channels."""
