@@ -21,11 +21,13 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from apps.access.desk import cells, pages
 from apps.access.desk.rows import Page, ReadOnlyPage
 from apps.journal.models import Event, Lease, Pulse
+from apps.ops.backups.admin import BackupRunAdmin
+from apps.ops.backups.models import BackupRun
 from apps.trading import selectors
 from apps.trading.admin import story
 
 SILENT_AFTER = timedelta(seconds=10)
-NOUNS = ("position", "exit", "account", "instrument", "strategy", "feed", "listener", "request", "site")
+NOUNS = ("position", "exit", "account", "instrument", "strategy", "feed", "listener", "request", "site", "backup")
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -87,6 +89,8 @@ class PulseAdmin(ReadOnlyPage):
     shown = (*list_display, cells.facts("facts"))
     search_fields = ("name", "host")
 
+
+admin.site.register(BackupRun, BackupRunAdmin)
 
 # django-celery-beat registers its models with Django's plain pages; these are the same with the site's look.
 for _model in (PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule):
