@@ -171,6 +171,13 @@ class StrategyAdmin(Page):
         return HttpResponseRedirect(f"{reverse('admin:backtests_run_add')}?strategy={object_id}")
 
 
+@cells.computed("decisions")
+def decisions(row: Signal) -> str:
+    """Link to what accounts made of it, and why."""
+    address = f"{reverse('admin:trading_decision_changelist')}?signal__id__exact={row.pk}"
+    return format_html('<a class="ref" href="{}">Why and why not</a>', address)
+
+
 @admin.register(Signal)
 class SignalAdmin(ReadOnlyPage):
     """What strategies wanted after each bar."""
@@ -185,7 +192,7 @@ class SignalAdmin(ReadOnlyPage):
         cells.instant("bar_at", "bar"),
         cells.instant("made_at"),
     )
-    shown = (*list_display, cells.facts("plan"), cells.facts("parameters"), "version")
+    shown = (*list_display, decisions, cells.facts("plan"), cells.facts("parameters"), "version")
     list_filter = ("stance", "strategy")
     search_fields = ("strategy__name", "instrument__symbol")
     list_select_related = ("strategy", "instrument")

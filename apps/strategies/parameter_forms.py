@@ -1,7 +1,7 @@
 """Forms made of a plug-in's own schema: one field per parameter, with its help, its bounds and its default."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, Protocol
 
 from django import forms
 from unfold.widgets import (
@@ -12,35 +12,45 @@ from unfold.widgets import (
 )
 
 from apps.domain.errors import Refused
-from apps.domain.strategies import contract
-from apps.domain.strategies.contract import Strategy
+from apps.domain.strategies import contract, parameters
 
 PREFIX: Final = "parameter_"
 
 
-def fields(plugin: type[Strategy]) -> dict[str, forms.Field]:
+class Plugin(Protocol):
+    """Whatever has parameters that describe themselves: a strategy, a risk rule."""
+
+    Parameters: ClassVar[type[parameters.Parameters]]
+
+
+def fields(plugin: type[Plugin]) -> dict[str, forms.Field]:
     """Return a form field for each parameter of a plug-in, by the name the form knows it by."""
-    properties = contract.schema(plugin)["properties"]
+    properties = parameters.properties(plugin.Parameters)
     return {PREFIX + name: _field(item) for name, item in properties.items()}
 
 
-def initial(plugin: type[Strategy], values: Mapping[str, Any]) -> dict[str, Any]:
+def initial(plugin: type[Plugin], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the fields show at first: the values given, and defaults for the others."""
-    properties = contract.schema(plugin)["properties"]
+    properties = parameters.properties(plugin.Parameters)
     return {PREFIX + name: values.get(name, item["default"]) for name, item in properties.items()}
 
 
-def values(plugin: type[Strategy], cleaned: Mapping[str, Any]) -> dict[str, Any]:
+def values(plugin: type[Plugin], cleaned: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that a form holds, those that differ from the plug-in's defaults."""
-    properties = contract.schema(plugin)["properties"]
+    properties = parameters.properties(plugin.Parameters)
     given = {name: cleaned.get(PREFIX + name) for name in properties}
     return {name: value for name, value in given.items() if value is not None and value != properties[name]["default"]}
 
 
-def check(form: forms.BaseForm, plugin: type[Strategy], chosen: Mapping[str, Any]) -> None:
+def check(
+    form: forms.BaseForm,
+    plugin: type[Any],
+    chosen: Mapping[str, Any],
+    build: Callable[[Any, Mapping[str, Any]], object] = contract.build,
+) -> None:
     """Let the plug-in refuse what does not go together; each problem comes back beside its field."""
     try:
-        contract.build(plugin, chosen)
+        build(plugin, chosen)
     except Refused as refused:
         for problem in refused.problems:
             name = PREFIX + problem.field
@@ -64,9 +74,10 @@ def _field(item: Mapping[str, Any]) -> forms.Field:
 def _help(item: Mapping[str, Any]) -> str:
     said = [item["description"].rstrip(".") + "."]
     if "minimum" in item:
-        said.append(f"{item['minimum']:g} to {item['maximum']:g}.")
+        said.append(f"{item['minimum']:,.15g} to {item['maximum']:,.15g}.")
     if item["type"] != "boolean":
-        said.append(f"Usually {item['default']}.")
+        usual = item["default"]
+        said.append(f"Usually {usual if isinstance(usual, str) else format(usual, ',.15g')}.")
     return " ".join(said)
 
 

@@ -25,10 +25,18 @@ SECTIONS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "Trading": (
         ("Positions", "show_chart", "trading", "position"),
         ("Exits", "logout", "trading", "exit"),
+        ("Orders", "swap_vert", "trading", "order"),
+        ("Decisions", "gavel", "trading", "decision"),
+        ("Discrepancies", "difference", "trading", "discrepancy"),
         ("Accounts", "account_balance_wallet", "trading", "account"),
         ("Fills", "receipt_long", "trading", "fill"),
         ("Ledger", "menu_book", "trading", "ledgerentry"),
         ("Stop trading", "front_hand", "trading", "restriction"),
+    ),
+    "Risk": (
+        ("Limits", "speed", "trading", "risklimit"),
+        ("Profiles", "shield", "trading", "riskprofile"),
+        ("Violations", "warning", "trading", "violation"),
     ),
     "Market": (
         ("Instruments", "straighten", "market", "instrument"),
@@ -43,27 +51,44 @@ SECTIONS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
         ("Backtests", "query_stats", "backtests", "run"),
         ("Evidence", "verified", "backtests", "evidence"),
     ),
+    "Reporting": (
+        ("Channels", "send", "reporting", "channel"),
+        ("Routes", "alt_route", "reporting", "route"),
+        ("Deliveries", "mark_email_read", "reporting", "delivery"),
+        ("Words", "edit_note", "reporting", "wording"),
+        ("Quiet hours", "bedtime", "reporting", "habit"),
+        ("Telegram chats", "chat", "reporting", "chat"),
+    ),
     "System": (
         ("Journal", "history", "journal", "event"),
         ("Feeds", "rss_feed", "market", "feedstatus"),
         ("Leaders", "flag", "journal", "lease"),
         ("Processes", "monitor_heart", "journal", "pulse"),
         ("Timetable", "schedule", "django_celery_beat", "periodictask"),
+        ("Backups", "backup", "ops", "backuprun"),
     ),
     "Access": (
         ("Users", "person", "access", "user"),
         ("Groups", "group", "auth", "group"),
         ("API tokens", "key", "access", "apitoken"),
+        ("Sign-ins", "devices", "access", "signin"),
     ),
+}
+# Section -> (title, icon, name of the address, permission): pages that belong to no model.
+PAGES: dict[str, tuple[tuple[str, str, str, str], ...]] = {
+    "Trading": (("Statistics", "monitoring", "statistics", "trading.view_ledgerentry"),),
+    "Risk": (("Gauges", "avg_pace", "risk", "trading.view_risklimit"),),
 }
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the sidebar; Unfold leaves out what the person may not see."""
     glance = {"title": "At a glance", "icon": "dashboard", "link": reverse("admin:index")}
-    groups: list[dict[str, Any]] = [{"items": [glance]}]
+    desk = {"title": "Desk", "icon": "candlestick_chart", "link": reverse("desk:overview")}
+    groups: list[dict[str, Any]] = [{"items": [glance, desk]}]
     for title, models in SECTIONS.items():
         items = [_item(*model) for model in models if _may_view(request, *model[2:])]
+        items += [_page(*page) for page in PAGES.get(title, ()) if request.user.has_perm(page[3])]
         if items:
             groups.append({"title": title, "separator": True, "items": items})
     return groups
@@ -95,6 +120,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "closes_today": _closed_since(request, now.replace(hour=0, minute=0, second=0, microsecond=0)),
         "waiting": waiting,
         "waiting_long": bool(waiting.oldest and now - waiting.oldest > ALERT_WAITING),
+        "discrepancies": selectors.discrepancies(request.user).count(),
         "latency": latency(now),
         "feeds": list(FeedStatus.objects.all()),
         "restrictions": selectors.restrictions(),
@@ -157,6 +183,10 @@ def _closed_since(request: HttpRequest, since: datetime) -> int:
 
 def _item(title: str, icon: str, app: str, model: str) -> dict[str, Any]:
     return {"title": title, "icon": icon, "link": reverse(f"admin:{app}_{model}_changelist")}
+
+
+def _page(title: str, icon: str, name: str, right: str) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse(name)}
 
 
 def _may_view(request: HttpRequest, app: str, model: str) -> bool:

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 
 from apps.domain.errors import Problem, Refused, Unavailable
 from apps.trading.services.exits import AlreadyLeaving
+from apps.trading.services.ordering import OrderChanged, OrderEnded
 from apps.trading.services.positions import PositionClosed
 
 MEDIA_TYPE = "application/problem+json"
@@ -35,6 +36,10 @@ _MISSING = {
 
 class KeyReused(Refused):
     """An idempotency key came again with another body."""
+
+
+class TooMany(Refused):
+    """A person has as much under way as one may."""
 
 
 class FieldRefused(exceptions.ValidationError):
@@ -143,6 +148,9 @@ def _database_away(exc: Exception) -> Response:
 _ANSWERS: tuple[tuple[Any, Callable[[Any], Response]], ...] = (
     (AlreadyLeaving, lambda exc: _refused("already-leaving", 409, exc, exit_id=exc.exit_id)),
     (PositionClosed, lambda exc: _refused("position-closed", 409, exc)),
+    (OrderEnded, lambda exc: _refused("order-ended", 409, exc)),
+    (OrderChanged, lambda exc: _refused("changed", 412, exc)),
+    (TooMany, lambda exc: _refused("too-many", 429, exc)),
     (KeyReused, lambda exc: _refused("key-reused", 422, exc)),
     (Refused, lambda exc: _refused("invalid", 400, exc)),
     (Unavailable, lambda exc: _later(str(exc))),
@@ -155,22 +163,6 @@ _ANSWERS: tuple[tuple[Any, Callable[[Any], Response]], ...] = (
 
 
 # --- outside the framework: addresses nobody serves, and bugs ---------------------------------------------------------
-def _is_api(request: HttpRequest) -> bool:
-    return request.path.startswith("/api/")
-
-
 def no_such_address(request: HttpRequest) -> HttpResponse:
     """Answer an address under /api/ that does not exist."""
     return plain_response("not-found", 404, f"There is nothing at {shown(request.path)}; see /api/docs.")
-
-
-def api_or(page: Any, kind: str, status: int, detail: str) -> Any:
-    """Return an error view: problem details under /api/, the given page elsewhere."""
-
-    def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if _is_api(request):
-            return plain_response(kind, status, detail)
-        answer: HttpResponse = page(request, *args, **kwargs)
-        return answer
-
-    return view

@@ -1,24 +1,68 @@
 """The site's addresses, and what is answered where something goes wrong."""
 
-from django.urls import URLPattern, path, re_path
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from apps.web import health, metrics, problems
-from apps.web.api import market, positions, reading
+from apps.web import health, metrics, problems, risk_page, statistics_page
+from apps.web.api import (
+    backtests,
+    deciding,
+    market,
+    orders,
+    positions,
+    reading,
+    risk,
+    signals,
+    statistics,
+    strategies,
+    trading_state,
+)
 
-urlpatterns: list[URLPattern] = [
-    path("", RedirectView.as_view(url="/admin/"), name="home"),
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", RedirectView.as_view(pattern_name="desk:overview"), name="home"),
+    path("desk/", include("apps.web.desk.urls")),
+    path("account/", include("apps.access.urls")),
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),
     path("metrics", metrics.scrape, name="metrics"),
+    path("gauges", admin.site.admin_view(risk_page.show), name="risk"),
+    path("statistics", admin.site.admin_view(statistics_page.show), name="statistics"),
+    path("statistics/disposals.csv", admin.site.admin_view(statistics_page.export), name="statistics-disposals"),
     path("api/schema", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
     path("api/v1/positions", positions.Positions.as_view(), name="api-positions"),
     path("api/v1/positions/<int:id>", positions.OnePosition.as_view(), name="api-position"),
     path("api/v1/positions/<int:id>/close", positions.Closing.as_view(), name="api-position-close"),
     path("api/v1/positions/<int:id>/levels", positions.Levels.as_view(), name="api-position-levels"),
+    path("api/v1/orders", orders.Orders.as_view(), name="api-orders"),
+    path("api/v1/orders/<int:id>", orders.OneOrder.as_view(), name="api-order"),
+    path("api/v1/orders/<int:id>/cancel", orders.TakingBack.as_view(), name="api-order-cancel"),
+    path("api/v1/decisions", deciding.Decisions.as_view(), name="api-decisions"),
+    path("api/v1/decisions/<int:id>", deciding.OneDecision.as_view(), name="api-decision"),
+    path("api/v1/fills", deciding.Fills.as_view(), name="api-fills"),
+    path("api/v1/ledger", deciding.Ledger.as_view(), name="api-ledger"),
+    path("api/v1/discrepancies", deciding.Discrepancies.as_view(), name="api-discrepancies"),
+    path("api/v1/risk/limits", risk.Limits.as_view(), name="api-risk-limits"),
+    path("api/v1/risk/limits/<int:id>", risk.OneLimit.as_view(), name="api-risk-limit"),
+    path("api/v1/risk/rules", risk.Rules.as_view(), name="api-risk-rules"),
+    path("api/v1/risk/violations", risk.Violations.as_view(), name="api-risk-violations"),
+    path("api/v1/risk/metrics", risk.Metrics.as_view(), name="api-risk-metrics"),
+    path("api/v1/trading-state", trading_state.State.as_view(), name="api-trading-state"),
+    path("api/v1/system", trading_state.System.as_view(), name="api-system"),
+    path("api/v1/strategies", strategies.Strategies.as_view(), name="api-strategies"),
+    path("api/v1/strategies/plugins", strategies.Plugins.as_view(), name="api-strategy-plugins"),
+    path("api/v1/strategies/<int:id>", strategies.OneStrategy.as_view(), name="api-strategy"),
+    path("api/v1/strategies/<int:id>/start", strategies.Starting.as_view(), name="api-strategy-start"),
+    path("api/v1/strategies/<int:id>/stop", strategies.Stopping.as_view(), name="api-strategy-stop"),
+    path("api/v1/signals", signals.Signals.as_view(), name="api-signals"),
+    path("api/v1/backtests", backtests.Backtests.as_view(), name="api-backtests"),
+    path("api/v1/backtests/compare", backtests.Comparison.as_view(), name="api-backtests-compare"),
+    path("api/v1/backtests/<int:id>", backtests.OneBacktest.as_view(), name="api-backtest"),
+    path("api/v1/backtests/<int:id>/equity", backtests.Curve.as_view(), name="api-backtest-equity"),
+    path("api/v1/backtests/<int:id>/cancel", backtests.TakingBackRun.as_view(), name="api-backtest-cancel"),
     path("api/v1/exits", reading.Exits.as_view(), name="api-exits"),
     path("api/v1/exits/<int:id>", reading.OneExit.as_view(), name="api-exit"),
     path("api/v1/accounts", reading.Accounts.as_view(), name="api-accounts"),
@@ -31,5 +75,7 @@ urlpatterns: list[URLPattern] = [
     path("api/v1/market/quotes/<path:symbol>", market.MarketQuote.as_view(), name="api-market-quote"),
     path("api/v1/market/candles", market.Candles.as_view(), name="api-market-candles"),
     path("api/v1/market/trades", market.Trades.as_view(), name="api-market-trades"),
+    path("api/v1/statistics", statistics.Statistics.as_view(), name="api-statistics"),
+    path("api/v1/statistics/equity", statistics.Equity.as_view(), name="api-statistics-equity"),
     re_path(r"^api/", csrf_exempt(problems.no_such_address), name="api-nowhere"),
 ]

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.http import HttpResponse
 from django.test import Client
 from pytest_django import Settings
 
 from apps.access import services as access
 from apps.access.models import Scope, User
+from apps.access.roles import TRADER
 from apps.market.models import Instrument, Quote
 from apps.trading.models import Account
 from apps.trading.services import accounts, exits
@@ -48,6 +50,9 @@ class Caller:
     def post(self, path: str, body: Any = None, **headers: str) -> HttpResponse:
         return self.send("POST", path, body, **headers)
 
+    def delete(self, path: str, **headers: str) -> HttpResponse:
+        return self.send("DELETE", path, **headers)
+
     def patch(self, path: str, body: Any = None, **headers: str) -> HttpResponse:
         return self.send("PATCH", path, body, **headers)
 
@@ -59,8 +64,11 @@ class Caller:
         return answer.json()
 
 
-def make_user(name: str, **more: Any) -> User:
-    return User.objects.create_user(name, **more)
+def make_user(name: str, role: str = "", **more: Any) -> User:
+    user = User.objects.create_user(name, **more)
+    if role:
+        user.groups.add(Group.objects.get(name=role))
+    return user
 
 
 def caller_for(user: User, scope: Scope = Scope.TRADE) -> Caller:
@@ -111,14 +119,14 @@ def btc(db: None) -> Instrument:
 @pytest.fixture
 def ada(btc: Instrument) -> Caller:
     """A trader with a million on a paper account."""
-    caller = caller_for(make_user("ada"))
+    caller = caller_for(make_user("ada", TRADER))
     make_account(caller.user)
     return caller
 
 
 @pytest.fixture
 def bob(btc: Instrument) -> Caller:
-    caller = caller_for(make_user("bob"))
+    caller = caller_for(make_user("bob", TRADER))
     make_account(caller.user)
     return caller
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from apps.access.roles import TRADER
 from apps.journal.models import Event
 from apps.market.models import Instrument, Quote
 from apps.trading.models import Exit, ExitLeg, Fill, LedgerEntry, Position
@@ -98,7 +99,7 @@ def test_a_chosen_account_is_used_and_only_one_s_own(ada: Caller, bob: Caller) -
 
 
 def test_without_an_account_the_remedy_says_how_to_make_one(btc: Instrument) -> None:
-    poor = caller_for(make_user("poor"))
+    poor = caller_for(make_user("poor", TRADER))
     answer = poor.post(URL, {"instrument": "BTC-USD", "side": "long", "quantity": "1"})
     assert answer.status_code == 400
     (error,) = answer.json()["errors"]

@@ -89,6 +89,6 @@ def test_the_schema_is_served_to_anybody(db: None) -> None:
     assert answer.json()["openapi"].startswith("3.")
 
 
-def test_the_front_page_leads_to_the_admin() -> None:
+def test_the_front_page_leads_to_the_desk() -> None:
     answer = Client().get("/")
-    assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/desk/")

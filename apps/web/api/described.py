@@ -14,10 +14,12 @@ _WORDS = {
     403: "The token's scope is not enough.",
     404: "There is no such thing, or it is not yours.",
     406: "Only JSON can be given.",
-    409: "The position is closed, or somebody asked before.",
+    409: "The position is closed, or somebody asked before; or the order has ended.",
+    412: "The row is not the one you looked at any more (`If-Match`).",
     413: "The body is larger than 256 KB.",
     415: "The body is not application/json.",
     422: "The idempotency key was used before with another body.",
+    429: "As much is under way as one person may have; wait until something is finished.",
     503: "There is no fresh price, or the database does not answer; try again after `Retry-After` seconds.",
 }
 _WRONG_SIDE = OpenApiExample(

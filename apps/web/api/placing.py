@@ -11,12 +11,14 @@ from django.db import transaction
 from apps.domain import numbers
 from apps.domain.errors import Problem, Refused
 from apps.domain.legs import Leg, LegKind
+from apps.domain.orders import OrderKind, TimeInForce
 from apps.journal import services as journal
 from apps.journal.models import Event
 from apps.market.models import Instrument
 from apps.trading import selectors
-from apps.trading.models import Account, Position
-from apps.trading.services import positions
+from apps.trading.models import Account
+from apps.trading.services import deciding, entering, positions
+from apps.trading.services.entering import Entered, Entry
 from apps.web.api.fields import Trail
 from apps.web.problems import KeyReused
 
@@ -24,23 +26,17 @@ ACCEPTED = "request.accepted"
 _KEY = re.compile(r"[\x21-\x7e]{1,64}")
 
 
-def open_position(
-    user: selectors.Caller, body: Mapping[str, Any], *, key: str | None, actor: str, now: datetime
-) -> positions.Opened:
-    """Open the position a body describes, or return the one its key opened before.
+def enter(user: selectors.Caller, body: Mapping[str, Any], *, key: str | None, actor: str, now: datetime) -> Entered:
+    """Enter what a body describes, or return what its key entered before.
 
     Raises Refused, KeyReused, NoQuote.
     """
     account = _account(user, body.get("account"))
     request_key = _checked(key)
-    earlier = selectors.of_request(account.pk, request_key) if request_key is not None else None
-    if earlier is not None:
-        opened = positions.Opened(position=earlier, created=False)
-    else:
-        opened = _open(account, body, request_key, actor, now)
-    if not opened.created:
-        _refuse_other_body(opened.position, body, str(request_key))
-    return opened
+    entered = _earlier(account, request_key) or _enter(account, body, request_key, actor, now)
+    if not entered.created:
+        _refuse_other_body(entered, body, str(request_key))
+    return entered
 
 
 def legs_by_kind(body: Mapping[str, Any], now: datetime) -> dict[LegKind, list[Leg]]:
@@ -51,11 +47,26 @@ def legs_by_kind(body: Mapping[str, Any], now: datetime) -> dict[LegKind, list[L
     return found
 
 
-def _open(
-    account: Account, body: Mapping[str, Any], request_key: str | None, actor: str, now: datetime
-) -> positions.Opened:
+def _earlier(account: Account, request_key: str | None) -> Entered | None:
+    if request_key is None:
+        return None
+    order = selectors.order_of_request(account.pk, request_key)
+    position = order.position if order else selectors.of_request(account.pk, request_key)
+    return Entered(position=position, order=order, created=False) if order or position else None
+
+
+def _enter(account: Account, body: Mapping[str, Any], request_key: str | None, actor: str, now: datetime) -> Entered:
+    # Outside the transaction, so that a refusal is kept although the transaction is not.
+    with deciding.recorded(), transaction.atomic():
+        entered = entering.enter(_wish(account, body, request_key, actor, now), now=now)
+        if entered.created and request_key is not None:
+            _remember(entered, account, body, request_key, actor)
+    return entered
+
+
+def _wish(account: Account, body: Mapping[str, Any], request_key: str | None, actor: str, now: datetime) -> Entry:
     legs = legs_by_kind(body, now)
-    wish = positions.Opening(
+    opening = positions.Opening(
         account_id=account.pk,
         instrument_id=_instrument(body["instrument"]).pk,
         side=body["side"],
@@ -63,23 +74,34 @@ def _open(
         legs=tuple(leg for group in legs.values() for leg in group),
         actor=actor,
         request_key=request_key,
+        source="api",
     )
-    with transaction.atomic():
-        opened = positions.open_position(wish, now=now)
-        if opened.created and request_key is not None:
-            _remember(opened.position, body, request_key, actor)
-    return opened
+    return Entry(
+        opening=opening,
+        kind=body.get("kind", OrderKind.MARKET),
+        tif=body.get("tif", TimeInForce.GTC),
+        limit_price=body.get("limit_price"),
+        stop_price=body.get("stop_price"),
+        expires_at=_at(body.get("expires_at"), now),
+        due_at=_at(body.get("due_at"), now),
+    )
 
 
-def _remember(position: Position, body: Mapping[str, Any], request_key: str, actor: str) -> None:
+def _at(due: datetime | timedelta | None, now: datetime) -> datetime | None:
+    return now + due if isinstance(due, timedelta) else due
+
+
+def _remember(entered: Entered, account: Account, body: Mapping[str, Any], request_key: str, actor: str) -> None:
     """Write down what the key asked for, so that a repeat can be told from another wish under the same key."""
-    journal.record(
-        ACCEPTED,
-        f"position:{position.pk}",
-        account_id=position.account_id,
-        actor=actor,
-        payload={"key": request_key, "asked": _told(body)},
-    )
+    payload = {"key": request_key, "asked": _told(body)}
+    journal.record(ACCEPTED, _subject(entered), account_id=account.pk, actor=actor, payload=payload)
+
+
+def _subject(entered: Entered) -> str:
+    if entered.order is not None:
+        return f"order:{entered.order.pk}"
+    assert entered.position is not None
+    return f"position:{entered.position.pk}"
 
 
 def _account(user: selectors.Caller, account_id: int | None) -> Account:
@@ -144,18 +166,18 @@ def _leg(kind: LegKind, said: Mapping[str, Any], now: datetime) -> Leg:
         activation=said.get("activation"),
         trail=trail.distance if trail else None,
         trail_is_rate=bool(trail and trail.is_rate),
-        due_at=now + due if isinstance(due, timedelta) else due,
+        due_at=_at(due, now),
     )
 
 
-def _refuse_other_body(position: Position, body: Mapping[str, Any], key: str) -> None:
+def _refuse_other_body(entered: Entered, body: Mapping[str, Any], key: str) -> None:
     """Refuse a repeated key whose body asks for something else than its first request did."""
-    first = Event.objects.filter(subject=f"position:{position.pk}", kind=ACCEPTED).first()
+    subject = _subject(entered)
+    first = Event.objects.filter(subject=subject, kind=ACCEPTED).first()
     if first is None or first.payload["asked"] == _told(body):
         return
-    rule = f"was used before, with another body, for position {position.pk}"
-    remedy = "use a new key for a new position"
-    raise KeyReused(Problem(field="Idempotency-Key", value=key, rule=rule, remedy=remedy))
+    rule = f"was used before, with another body, for {subject.replace(':', ' ')}"
+    raise KeyReused(Problem(field="Idempotency-Key", value=key, rule=rule, remedy="use a new key for a new wish"))
 
 
 def _told(value: Any) -> Any:

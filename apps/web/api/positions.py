@@ -4,8 +4,7 @@ from typing import Any
 
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -14,18 +13,13 @@ from apps.domain.legs import ExitReason
 from apps.trading import selectors
 from apps.trading.models import Position
 from apps.trading.services import exits, positions
-from apps.web.api import placing
+from apps.web.api import orders, placing
 from apps.web.api.answers import ClosingOut, PositionOut
 from apps.web.api.asking import CloseIn, LevelsIn, PositionFilter, PositionIn
 from apps.web.api.described import READING, WRITING, answers
+from apps.web.api.order_answers import EnteredOut
+from apps.web.api.orders import KEY
 from apps.web.api.views import Door, Listing
-
-_KEY = OpenApiParameter(
-    "Idempotency-Key",
-    OpenApiTypes.STR,
-    OpenApiParameter.HEADER,
-    description="Your own name for this request, at most 64 characters: sent again, it opens nothing new.",
-)
 
 
 class Positions(Listing):
@@ -33,6 +27,7 @@ class Positions(Listing):
 
     queryset = Position.objects.none()
     serializer_class = PositionOut
+    rights = {"POST": "trading.add_position"}
     filter_serializer = PositionFilter
     columns = {"instrument": "instrument__symbol", "account": "account_id"}
 
@@ -49,22 +44,27 @@ class Positions(Listing):
     @extend_schema(
         operation_id="positions_open",
         summary="Open a position",
-        parameters=[_KEY],
+        parameters=[KEY],
         request=PositionIn,
-        responses=answers({201: PositionOut, 200: PositionOut}, *WRITING, 422),
+        responses=answers({201: PositionOut, 200: PositionOut, 202: EnteredOut}, *WRITING, 422),
     )
     def post(self, request: Request) -> Response:
-        """Open a position at the market; 200 with the earlier one when the idempotency key came before."""
-        opened = placing.open_position(
+        """Open a position at the market; 200 with the earlier one when the idempotency key came before.
+
+        Where a broker fills it the answer is 202 with the order: the position comes with its first fill.
+        """
+        entered = placing.enter(
             request.user,
             self.asked(PositionIn),
             key=request.headers.get("Idempotency-Key"),
             actor=actor_of(request),
             now=timezone.now(),
         )
-        address = request.build_absolute_uri(f"{request.path}/{opened.position.pk}")
-        answer = _in_full(request, opened.position.pk)
-        return Response(answer, status=201 if opened.created else 200, headers={"Location": address})
+        headers = {"Location": orders.address(request, entered)}
+        if entered.order is not None or entered.position is None:
+            return Response(orders.told(request, entered), status=202, headers=headers)
+        answer = _in_full(request, entered.position.pk)
+        return Response(answer, status=201 if entered.created else 200, headers=headers)
 
 
 class OnePosition(Door):
@@ -86,6 +86,7 @@ class Levels(Door):
 
     queryset = Position.objects.none()
     serializer_class = PositionOut
+    rights = {"PATCH": "trading.change_position"}
 
     @extend_schema(
         operation_id="positions_amend_levels",
@@ -107,6 +108,7 @@ class Closing(Door):
 
     queryset = Position.objects.none()
     serializer_class = ClosingOut
+    rights = {"POST": "trading.change_position"}
 
     @extend_schema(
         operation_id="positions_close",

@@ -1,10 +1,12 @@
 """What every view of the API shares: strict filters, one list form, bodies without a stated length."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from rest_framework import generics
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -14,7 +16,19 @@ from apps.web.parsers import MAX_BYTES
 
 
 class Door(generics.GenericAPIView[Any]):
-    """One address of the API."""
+    """One address of the API. `rights` names by method the permission a person's role must have."""
+
+    rights: ClassVar[Mapping[str, str]] = {}
+
+    def check_permissions(self, request: Request) -> None:
+        """Let in who is signed in, has a token that reaches that far, and has the right."""
+        super().check_permissions(request)
+        self.insist(self.rights.get(request.method or "", ""))
+
+    def insist(self, right: str) -> None:
+        """Raise PermissionDenied, which says so, unless the person has a right."""
+        if right and not self.request.user.has_perm(right):
+            raise PermissionDenied(f"This needs the permission {right}, which none of your roles has.")
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         """Let a chunked body be read: without a stated length the framework would take it for empty."""

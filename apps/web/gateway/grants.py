@@ -8,6 +8,7 @@ from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
 from django.utils.crypto import constant_time_compare
 
+from apps.access import second_factor
 from apps.access import selectors as tokens
 from apps.access import services as access
 from apps.access.models import ApiToken, User
@@ -65,7 +66,8 @@ def _of_token(token: Token, now: datetime) -> User | None:
 def _of_session(session: Session) -> User | None:
     store = SessionStore(session.key)
     user = User.objects.filter(pk=store.get(SESSION_KEY) or 0).first()
+    if user is None or second_factor.is_missing(user):
+        return None
     # The hash changes with the password: a session from before the change is over.
-    if user and constant_time_compare(store.get(HASH_SESSION_KEY) or "", user.get_session_auth_hash()):
-        return user
-    return None
+    same = constant_time_compare(store.get(HASH_SESSION_KEY) or "", user.get_session_auth_hash())
+    return user if same else None
