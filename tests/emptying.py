@@ -1,7 +1,8 @@
 """How is the database empty again after a test that commits? By deleting what is there, which is little.
 
 Django truncates every table and writes content types and permissions anew, a third of a second for each test. Here the
-few tables that hold rows are found by one question, and content types and permissions stay, for no test changes them.
+few tables that hold rows are found by one question. Content types, permissions and the roles that hold them stay, for
+no test changes them.
 """
 
 from django.core.management import call_command
@@ -10,7 +11,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.test import TransactionTestCase
 
-KEPT = frozenset({"django_content_type", "auth_permission", "django_migrations"})
+KEPT = frozenset(
+    {"django_content_type", "auth_permission", "auth_group", "auth_group_permissions", "django_migrations"}
+)
 MANY = 1000  # rows of one table: from here on truncating is quicker
 
 
@@ -25,7 +28,7 @@ def _empty_all(case: TransactionTestCase) -> None:
 
 
 def empty(link: BaseDatabaseWrapper) -> None:
-    """Leave no row but those of content types, permissions and migrations."""
+    """Leave no row but those of content types, permissions, roles and migrations."""
     rows = filled(link)
     if max(rows.values(), default=0) > MANY:
         call_command("flush", verbosity=0, interactive=False, database=link.alias, reset_sequences=False)

@@ -137,6 +137,7 @@ def orders(venue: Venue) -> list[dict[str, Any]]:
             "side": "buy" if order.buy else "sell",
             "kind": order.kind,
             "stage": order.stage,
+            "created_us": order.created_us,
             "quantity": f"{order.quantity:f}",
             "filled": f"{order.filled:f}",
             "fills": [{"id": f.id, "quantity": f"{f.quantity:f}", "price": f"{f.price:f}"} for f in order.fills],

@@ -87,7 +87,7 @@ def account(root: User) -> Account:
 
 
 def leg(kind: LegKind, **values: object) -> Leg:
-    return Leg(kind=kind, **values)  # type: ignore[arg-type]
+    return Leg(kind=kind, **values)
 
 
 LEGS = (

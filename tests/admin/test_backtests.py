@@ -72,7 +72,7 @@ def asked(strategy: Strategy, btc: Instrument) -> dict[str, object]:
 
 
 def text(answer: object) -> str:
-    return answer.content.decode()  # type: ignore[attr-defined]
+    return answer.content.decode()
 
 
 def test_the_form_knows_the_strategy(desk: Client, strategy: Strategy) -> None:

@@ -78,7 +78,7 @@ def sent(strategy: Strategy, **given: object) -> dict[str, object]:
 
 
 def text(answer: object) -> str:
-    return answer.content.decode()  # type: ignore[attr-defined]
+    return answer.content.decode()
 
 
 def inputs(page: str) -> set[str]:

@@ -118,7 +118,7 @@ def test_lists_can_be_searched_and_filtered_by_anything(desk: Client, root: User
             assert answer.status_code in (200, 302), (name, query)
 
 
-def test_the_sidebar_leads_only_to_pages_the_person_may_see(desk: Client, staff) -> None:  # type: ignore[no-untyped-def]
+def test_the_sidebar_leads_only_to_pages_the_person_may_see(desk: Client, staff) -> None:
     page = desk.get(reverse("admin:index")).content.decode()
     for models in admin_site.SECTIONS.values():
         for _, _, app, model in models:

@@ -165,6 +165,7 @@ class World:
             "TRADINGSITE_EMBEDDED": "",
             "TRADINGSITE_VAR": str(self.folder),
             "DEMO": "0",
+            "SECOND_FACTOR": "offered",  # tests sign in with a password alone, except those of signing in
             **self.extra,
         }
         return {**os.environ, **own}

