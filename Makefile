@@ -7,7 +7,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 
 # Many tests wait for a socket or a clock, so three workers share two cores well. A file stays with one worker: what a
 # module starts is started once. In their order: the long journeys come early, many small files even out the end.
-SPREAD := -n 3 --dist loadfile --no-loadscope-reorder
+SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run setup dev test check fix bench clean
 

@@ -212,7 +212,12 @@ def test_going_live_is_asked_for_by_name(desk: Client, real: Account, venue: Ven
 def test_saving_costs_never_switches_anything(desk: Client, real: Account) -> None:
     address = reverse("admin:trading_account_change", args=[real.pk])
     form = desk.get(address).context["adminform"].form
-    values = {name: form[name].value() for name in form.fields} | {"name": "renamed", "live": "on", "broker": "paper"}
+    shown = {name: form[name].value() for name in form.fields}
+    values = {name: "" if value is None else value for name, value in shown.items()} | {
+        "name": "renamed",
+        "live": "on",
+        "broker": "paper",
+    }
     assert desk.post(address, values).status_code == 302
     real.refresh_from_db()
     assert (real.name, real.live, real.broker) == ("renamed", False, "echo")

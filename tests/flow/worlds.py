@@ -20,6 +20,7 @@ import psycopg2
 import requests
 from django.conf import UserSettingsHolder, settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.db import connection
 
 from apps.journal.models import Pulse
@@ -290,8 +291,9 @@ def instruments(*symbols: str) -> list[Instrument]:
 
 
 def account(name: str = "ada") -> Account:
-    """Make a user with a rich paper account."""
+    """Make a trader with a rich paper account."""
     user = get_user_model()._default_manager.create_user(username=name, password="a long enough password")
+    user.groups.add(Group.objects.get(name="Trader"))
     return accounts.open_account(owner_id=user.pk, name="paper", deposit=Decimal(10) ** 12, now=datetime.now(UTC))
 
 

@@ -133,7 +133,7 @@ def test_the_same_is_decided_while_the_cache_lies(liar: Liar, seed: int) -> None
 def test_over_the_api_a_lying_cache_shows_nonsense_and_changes_nothing(liar: Liar) -> None:
     factories.lead()
     instrument = make_instrument()
-    ada = caller_for(make_user("ada"))
+    ada = caller_for(make_user("ada", "Trader"))
     make_account(ada.user)
     shown = set()
     for _ in range(12):
