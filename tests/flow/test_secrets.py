@@ -45,6 +45,7 @@ def test_workers_that_trade_with_a_key_write_it_nowhere(world: World, venue: Ven
     credential = keys.store(wanted, now=factories.now()).credential
     connecting.connect(trader.pk, connecting.Route(broker="alpaca", credential_id=credential.pk))
     trader.refresh_from_db()
+    Standing.objects.create(account=trader, clean_at=factories.now())
     for name in ("worker", "sweeper"):
         world.start(name)
     world.wait_for("worker", "sweeper")
