@@ -118,8 +118,8 @@ def test_a_lock_holder_that_hangs_is_thrown_out(site: Supervised) -> None:
     """Somebody locks every open position and goes to sleep: the server ends the session, the exits go on."""
     holder = site.world.spawn("holder", _holder(), {})
     try:
-        eventually(lambda: site.ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holder'") > 0)
         held = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holder'"
+        eventually(lambda: site.ask(f"{held} AND state = 'idle in transaction'") > 0)
         holder.send_signal(signal.SIGSTOP)
         assert until(lambda: site.ask(held) == 0, 15) < 13
     finally:
