@@ -81,13 +81,17 @@ def _session_servers() -> Iterator[None]:
             values |= {ADDRESSES[name]: ours[name] for name in wanted}
             values["TRADINGSITE_TEST_SERVERS"] = f"{found.postgresql}, {found.redis}"
             if "postgresql" in wanted:
-                _hurry(folder / "servers")
+                spare_the_disk(folder / "servers", "fsync", "full_page_writes", "synchronous_commit")
         stack.enter_context(_environment(values))
         yield
 
 
-def _hurry(state: Path) -> None:
-    """Let the session's PostgreSQL not wait for the disk: nothing in it is to outlive a loss of power."""
+def spare_the_disk(state: Path, *settings: str) -> None:
+    """Let a PostgreSQL of tests not wait for the disk: nothing in it is to outlive a loss of power.
+
+    `fsync` and `full_page_writes` change nothing of what a killed server keeps, and everything about how long it takes
+    to come back when others fill the disk; without `synchronous_commit` the last half second of commits can be lost.
+    """
     known = identity.recall(places.settle(state))
     assert known is not None
     link = psycopg2.connect(
@@ -95,7 +99,7 @@ def _hurry(state: Path) -> None:
     )
     link.autocommit = True
     with contextlib.closing(link), link.cursor() as cursor:
-        for name in ("fsync", "full_page_writes", "synchronous_commit"):
+        for name in settings:
             cursor.execute(f"ALTER SYSTEM SET {name} = off")
         cursor.execute("SELECT pg_reload_conf()")
 
@@ -214,6 +218,7 @@ def private_servers() -> Iterator[Callable[[], PrivateServers]]:
         def make() -> PrivateServers:
             folder = stack.enter_context(temporary_folder("tradingsite-private-"))
             addresses = stack.enter_context(servers.lease(folder / "servers"))
+            spare_the_disk(folder / "servers", "fsync", "full_page_writes")
             made = PrivateServers(folder / "servers", addresses)
             stack.callback(made.mend)
             return made

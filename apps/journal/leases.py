@@ -45,6 +45,14 @@ def acquire(name: str, *, hung_after: timedelta) -> int | None:
         return int(cursor.fetchone()[0])
 
 
+def epoch(name: str) -> int:
+    """Return the epoch of whoever led `name` last, 0 when nobody ever did."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT epoch FROM journal_lease WHERE name = %s", [name])
+        row = cursor.fetchone()
+        return int(row[0]) if row else 0
+
+
 def renew(name: str, epoch: int) -> bool:
     """Say that the leader is alive; False when it no longer leads."""
     with connection.cursor() as cursor:

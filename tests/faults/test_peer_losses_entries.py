@@ -190,8 +190,9 @@ def test_a_restart_places_nothing_again_nautilus_3176(desk: Desk, seen_by_venue:
     desk.fault(f"order_timeout:after={int(seen_by_venue)},count=1,call=place")
     slow = {"read_timeout": 10.0, "requests_per_second": 1000.0}
     desks.Account.objects.update(broker_options=slow)
-    sent: Callable[[], bool] = lambda: fresh(order).status == "submitting" and bought(desk) == seen_by_venue  # noqa: E731
-    assert in_child(desk.send, kill_when=sent) == -9
+    at_venue: Callable[[], bool] = lambda: desk.waiting() == 0 and bought(desk) == seen_by_venue  # noqa: E731
+    assert in_child(desk.send, kill_when=at_venue) == -9
+    assert fresh(order).status == "submitting"
     desk.fault("order_slow:seconds=3,call=read,count=1")
     assert in_child(lambda: desk.send(31), kill_when=lambda: fresh(order).status == "unknown") == -9
     desk.fault("order_slow:seconds=3,call=read,count=1")

@@ -10,13 +10,14 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from apps.ops import servers
 from tests.flow.worlds import Cluster, World, connected
-from tests.servers import PrivateServers, temporary_folder
+from tests.servers import PrivateServers, spare_the_disk, temporary_folder
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """Servers of these tests alone: they are killed, stalled and started again."""
     with temporary_folder("tradingsite-cluster-") as folder, servers.lease(folder / "servers") as addresses:
+        spare_the_disk(folder / "servers", "fsync", "full_page_writes")
         private = PrivateServers(folder / "servers", addresses)
         yield Cluster(private)
         private.mend()

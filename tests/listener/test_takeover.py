@@ -129,6 +129,29 @@ def test_of_two_listeners_one_leads_and_the_other_follows_at_once_when_it_stops(
     assert set(Exit.objects.values_list("epoch", flat=True)) == {1}
 
 
+def test_whoever_was_followed_ends_and_never_takes_its_follower_with_it(
+    account: Account, instrument: Instrument
+) -> None:
+    """Both listeners ending at once would leave nobody to watch until one of them has started again."""
+    factories.opened(account, instrument, stop("95"))
+    first, second = started(instrument), started(instrument)
+    with second.running("emitter"), Zombie().leading() as epoch:
+        first.leadership.epoch = epoch
+        with second.running("leadership"):
+            end_leader()
+            wait_until(second.leadership.leads.is_set)
+            with first.running("leadership"):
+                wait_until(first.leadership.usurped.is_set)
+                for _ in range(5):  # whose turn it is, chance decides: the first one tries ten times a second too
+                    before = second.leadership.epoch
+                    end_leader()
+                    wait_until(lambda before=before: second.leadership.epoch > before)
+                fed(first, second, "94", 1)
+                assert second.emitter.settle(5)
+    assert not second.leadership.usurped.is_set()
+    assert Exit.objects.get().epoch == epoch + 6
+
+
 def test_takeovers_amid_a_falling_market_write_each_exit_once(account: Account, instrument: Instrument) -> None:
     levels = [str(90 + number / 10) for number in range(60)]
     found = [factories.opened(account, instrument, stop(level)) for level in levels]

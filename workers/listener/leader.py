@@ -57,6 +57,9 @@ class Leadership:
             if self._round % _RENEW_EVERY == 0 and not leases.renew(self.role, self.epoch):
                 self.lost()
             return
+        if self._was_followed():
+            self.lost()
+            return
         epoch = leases.acquire(self.role, hung_after=_HUNG_AFTER)
         if epoch is None:
             return
@@ -65,3 +68,11 @@ class Leadership:
             return
         self.epoch = epoch
         self.leads.set()
+
+    def _was_followed(self) -> bool:
+        """Say whether somebody led after this process did.
+
+        Asked before the lock is tried: taking it would raise the epoch, and the one that leads in good order would find
+        that it was followed too. Both would end at once, and nobody would watch until one has started again.
+        """
+        return bool(self.epoch) and leases.epoch(self.role) > self.epoch
