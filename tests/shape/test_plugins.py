@@ -3,9 +3,14 @@
 from dataclasses import fields
 from typing import Any
 
+import pytest
+
 from apps.domain.plugins import Registry
+from apps.domain.risk.registry import RULES
 from apps.domain.strategies.registry import STRATEGIES
 from apps.market.feeds import FEEDS
+from apps.reporting.channels import CHANNELS
+from apps.trading.brokers import registry as brokers
 from tests.shape import source
 
 DOCUMENT = "docs/plugins.md"
@@ -31,8 +36,11 @@ def test_every_strategy_is_documented_and_no_other() -> None:
     assert {name for name in section("Strategies") if "." not in name} == set(ours(STRATEGIES))
 
 
-def test_every_feed_is_documented_and_no_other() -> None:
-    assert section("Feeds") == set(ours(FEEDS))
+@pytest.mark.parametrize(
+    ("title", "registry"), [("Feeds", FEEDS), ("Risk rules", RULES), ("Brokers", brokers), ("Channels", CHANNELS)]
+)
+def test_every_other_plug_in_is_documented_and_no_other(title: str, registry: Registry[Any]) -> None:
+    assert section(title) == set(ours(registry))
 
 
 def test_every_parameter_is_documented_with_its_bounds() -> None:
