@@ -1,36 +1,13 @@
-"""Is this process alive, and is the whole site ready to trade: each answer by its own checks."""
+"""Is this process alive, is another one, and is the whole site ready to trade: asked by whoever watches over it."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cache
-
-from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
-from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from apps.journal import pulses
-from apps.journal.models import Lease, Pulse
-from apps.market.models import Instrument
-from apps.web import callers, redis
+from apps.web import callers
+from apps.web.checking import Check, checks, names, of_process
 
-LEASE_WITHIN = timedelta(seconds=5)
-SWEEPER_WITHIN = timedelta(seconds=10)
-WORKER_WITHIN = timedelta(seconds=15)
-SKEW_WITHIN = timedelta(seconds=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One thing the site needs, whether it is there, and what was seen."""
-
-    name: str
-    ok: bool
-    seen: str
+__all__ = ["Check", "checks", "live", "names", "ready"]
 
 
 @require_safe
@@ -41,8 +18,12 @@ def live(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when all checks are green, else 503; what was seen is shown to the machine itself and to staff."""
-    found = checks(timezone.now())
+    """Answer 200 when all checks are green, else 503; what was seen is shown to the machine itself and to staff.
+
+    With `?process=worker:exits` only what concerns processes whose role begins so is asked.
+    """
+    role, now = request.GET.get("process", ""), timezone.now()
+    found = of_process(role, now) if role else checks(now)
     good = all(check.ok for check in found)
     answer: dict[str, object] = {"status": "ok" if good else "failing"}
     if callers.is_trusted(request):
@@ -50,128 +31,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     return _fresh(JsonResponse(answer, status=200 if good else 503))
 
 
-def checks(now: datetime) -> list[Check]:
-    """Return every check; those on rows are left out while the database is away."""
-    database = _guarded("database", _database)
-    if not database.ok:
-        return [database, _guarded("redis", _redis)]
-    asked: dict[str, Callable[[], str]] = {
-        "migrations": _migrations,
-        "clock": lambda: _clock(now),
-        "redis": _redis,
-        "celery": _celery,
-        **{f"listener:{shard}": _lease(shard, now) for shard in _shards()},
-        "sweeper": lambda: _alive("sweeper", now, SWEEPER_WITHIN),
-        "worker:exits": lambda: _alive("worker:", now, WORKER_WITHIN, _takes_exits),
-    }
-    return [database, *(_guarded(name, ask) for name, ask in asked.items())]
-
-
-class Failing(Exception):
-    """A check is red; the sentence says what was seen."""
-
-
-def _guarded(name: str, ask: Callable[[], str]) -> Check:
-    try:
-        return Check(name=name, ok=True, seen=ask())
-    except Failing as failing:
-        return Check(name=name, ok=False, seen=str(failing))
-    except (DatabaseError, InterfaceError, redis.Away, OSError) as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        return Check(name=name, ok=False, seen=f"does not answer: {type(error).__name__} {first}".rstrip())
-
-
-def _database() -> str:
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW server_version")
-        return f"PostgreSQL {cursor.fetchone()[0]}"
-
-
-def _migrations() -> str:
-    missing = sorted(_known() - set(MigrationRecorder(connection).applied_migrations()))
-    if missing:
-        named = ", ".join(".".join(key) for key in missing[:3])
-        raise Failing(f"{len(missing)} not applied ({named}): run 'manage.py migrate'")
-    return "all applied"
-
-
-@cache
-def _known() -> frozenset[tuple[str, str]]:
-    """Return the migrations in the code, which does not change while the process lives."""
-    return frozenset(MigrationLoader(None).graph.nodes)
-
-
-def _clock(now: datetime) -> str:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        skew = abs(cursor.fetchone()[0] - now)
-    text = f"{skew.total_seconds():.3f} s from the database's"
-    if skew > SKEW_WITHIN:
-        raise Failing(f"{text}: synchronise the machines' clocks")
-    return text
-
-
-def _redis() -> str:
-    if wrong := redis.unsafe():
-        raise Failing("; ".join(wrong))
-    return "append-only, evicts nothing, asks for a password"
-
-
-def _celery() -> str:
-    if set(settings.CELERY_ACCEPT_CONTENT) != {"json"}:
-        raise Failing(f"accepts {', '.join(settings.CELERY_ACCEPT_CONTENT)}: let it accept json only")
-    return "accepts JSON only"
-
-
-def _shards() -> list[int]:
-    """Return the shards of this site and every other one that has instruments: their stops are to be watched, too."""
-    try:
-        used = set(Instrument.objects.filter(enabled=True).values_list("shard", flat=True))
-    except DatabaseError:  # no tables yet: the migrations are red
-        used = set()
-    return sorted({*range(settings.LISTENER_SHARDS), *used})
-
-
-def _lease(shard: int, now: datetime) -> Callable[[], str]:
-    def ask() -> str:
-        lease = Lease.objects.filter(pk=f"listener:{shard}").first()
-        if lease is None or lease.renewed_at is None:
-            raise Failing("no listener has led yet")
-        return _recent(lease.renewed_at, now, LEASE_WITHIN, f"led by {lease.holder}, epoch {lease.epoch}, renewed")
-
-    return ask
-
-
-def _alive(role: str, now: datetime, within: timedelta, counts: Callable[[Pulse], bool] = lambda pulse: True) -> str:
-    # A pulse of the last minute tells a process that just died from one that never was.
-    seen = pulses.alive(role, now=now, within=timedelta(minutes=1))
-    last = max((pulse.beat_at for pulse in seen if counts(pulse)), default=None)
-    if last is None:
-        raise Failing("no sign of life within a minute")
-    return _recent(last, now, within, "last sign of life")
-
-
-def _takes_exits(worker: Pulse) -> bool:
-    """Say whether a worker, named by its queues, executes exits."""
-    served = worker.name.removeprefix("worker:").split(",")
-    return "exits" in served or "all" in served
-
-
-def _recent(at: datetime, now: datetime, within: timedelta, what: str) -> str:
-    age = (now - at).total_seconds()
-    if now - at > within:
-        raise Failing(f"{what} {age:.1f} s ago, at {at.astimezone(UTC):%H:%M:%S} UTC; allowed are {within.seconds} s")
-    return f"{what} {max(age, 0):.1f} s ago"
-
-
 def _fresh(response: JsonResponse) -> JsonResponse:
     response["Cache-Control"] = "no-store"
     response._has_been_logged = True  # type: ignore[attr-defined] # a red check is an answer, not an error of ours
     return response
-
-
-def names() -> Iterator[str]:
-    """Yield the names of all checks, for the docs."""
-    yield from ("database", "migrations", "clock", "redis", "celery")
-    yield from (f"listener:{shard}" for shard in range(settings.LISTENER_SHARDS))
-    yield from ("sweeper", "worker:exits")
