@@ -12,8 +12,9 @@ from django.core.management import CommandError, call_command
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from apps.ops import processes, timetable
+from apps.ops.jobs.models import Job, JobRun
 from tests.workers.conftest import PREFIX, eventually, running
-from workers.timetable import JOBS
+from workers.timetable import JOBS, PLANNED
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +27,7 @@ def run(*arguments: str) -> dict[str, list[str]]:
 
 
 def test_missing_rows_are_made_once() -> None:
-    assert set(run()["created"]) == {job.name for job in JOBS}
+    assert set(run()["created"]) == {job.name for job in (*JOBS, *PLANNED)}
     assert run()["created"] == []
     row = PeriodicTask.objects.get(name="strategies.run_due")
     assert (row.task, row.interval.every, row.interval.period) == ("strategies.run_due", 1, "seconds")
@@ -57,15 +58,58 @@ def test_check_changes_nothing_and_fails_while_rows_are_missing() -> None:
         run("--check")
     assert refused.value.returncode == 1
     assert not PeriodicTask.objects.exists()
+    assert not Job.objects.exists()
     run()
     assert run("--check")["missing"] == []
+
+
+def test_what_a_person_changed_of_a_calendar_job_stays() -> None:
+    run()
+    Job.objects.filter(name="ops.backup").update(rule="at 05:00 UTC", enabled=False)
+    Job.objects.create(name="somebody's own", task="ops.prune", rule="at 06:00")
+    found = run()
+    assert (found["edited"], found["switched_off"]) == (["ops.backup"], ["ops.backup"])
+    assert found["unknown"] == ["somebody's own"]
+    assert Job.objects.get(name="ops.backup").rule == "at 05:00 UTC"
+
+
+def test_every_planned_job_can_be_a_row() -> None:
+    run()
+    for job in Job.objects.all():
+        job.full_clean()
+
+
+def test_a_job_of_an_older_version_moves_to_the_calendar_as_it_was() -> None:
+    every = IntervalSchedule.objects.create(every=10, period="minutes")
+    PeriodicTask.objects.create(name="ops.backup", task="ops.backup", interval=every, enabled=False)
+    assert "ops.backup" in run()["created"]
+    assert not PeriodicTask.objects.filter(name="ops.backup").exists()
+    assert not Job.objects.get(name="ops.backup").enabled
+
+
+def test_a_new_site_learns_the_trading_hours_at_once() -> None:
+    run()
+    run_ = JobRun.objects.get()
+    assert (run_.job.name, run_.state) == ("market.calendars", "waiting")
+    run()
+    assert JobRun.objects.count() == 1
+
+
+def test_what_comes_next_is_listed_with_the_last_run() -> None:
+    run()
+    out = StringIO()
+    call_command("timetable", "--next", "--json", stdout=out)
+    rows = {row["name"]: row for row in json.loads(out.getvalue())}
+    assert rows.keys() == {each.name for each in PLANNED}
+    assert rows["ops.drill"]["rule"] == "at 04:00 UTC on Sun"
+    call_command("timetable", "--next", stdout=out)
 
 
 def test_a_person_reads_one_line_per_job() -> None:
     out = StringIO()
     call_command("timetable", stdout=out)
     lines = out.getvalue().splitlines()
-    assert len(lines) == len(JOBS)
+    assert len(lines) == len(JOBS) + len(PLANNED)
     assert all("created" in line for line in lines)
 
 
@@ -74,6 +118,7 @@ def test_no_job_waits_longer_than_it_is_worth() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_migrated_store")
 def test_beat_starts_the_jobs_on_their_queues(database_url: str, broker: "redis.Redis", tmp_path: Path) -> None:
     timetable.complete(JOBS)
     beat = next(child for child in processes.children(settings, flower_password="x") if child.name == "beat")

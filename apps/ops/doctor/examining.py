@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.db import Error
 
-from apps.ops.doctor import backups, machine, site, stores
+from apps.ops.doctor import backups, jobs, machine, site, stores
 from apps.ops.doctor.finding import Finding, Level, wrong
 
 
@@ -18,6 +18,7 @@ def examine(now: datetime) -> list[Finding]:
             found += _asked("processes", lambda: site.processes(now))
             found += _asked("feeds", lambda: site.feeds(now))
             found += _asked("timetable", lambda: site.timetable(now))
+            found += _asked("jobs", lambda: jobs.look(now))
             found += _asked("trading", site.trading)
             found += _asked("backups", lambda: backups.look(now))
     return [*found, *stores.market(), *stores.redis(), *stores.broker()]

@@ -21,7 +21,7 @@ from apps.ops.doctor.finding import Finding, good, note, wrong
 OLDEST: Final = 14  # the oldest PostgreSQL that is still mended by its makers
 SKEW: Final = timedelta(seconds=1)
 FULL: Final = 0.8
-QUEUES: Final = ("exits", "backtests", *processes.OTHER_QUEUES.split(","))
+QUEUES: Final = processes.QUEUES
 LONG: Final = {"exits": 50, "backtests": 10_000}  # messages; rings for exits merge
 LONG_OTHERS: Final = 1000
 SECONDS: Final = 3
