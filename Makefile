@@ -27,6 +27,9 @@ check: dev ## what must be green on every commit
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/python manage.py units --check
+	@$(BIN)/hadolint --failure-threshold info Dockerfile
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
 fix: dev ## let the tools mend what they can
 	@$(BIN)/ruff format .
@@ -60,7 +63,7 @@ $(RUN_STAMP): requirements.txt | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(DEV_STAMP): requirements-dev.txt requirements-exchanges.txt $(RUN_STAMP)
+$(DEV_STAMP): requirements-dev.txt requirements-exchanges.txt requirements-monitoring.txt $(RUN_STAMP)
 	@echo "Installing what developers need (once) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.urls import reverse_lazy
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "apps.access.authentication.TokenAuthentication",
@@ -30,6 +32,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "apps.web.api.hooks.answers_are_whole",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "SideWord": "apps.domain.sides.Side",
         "LegKindWord": "apps.domain.legs.LegKind",
@@ -39,14 +45,25 @@ SPECTACULAR_SETTINGS = {
         "ExitStatusWord": "apps.domain.states.ExitStatus",
         "OrderStatusWord": "apps.domain.states.OrderStatus",
         "OrderKindWord": "apps.domain.orders.OrderKind",
+        "TokenScopeWord": [("read", "READ"), ("trade", "TRADE"), ("admin", "ADMIN")],
         "ScopeWord": "apps.domain.restrictions.Scope",
         "TradingStateWord": "apps.domain.restrictions.TradingState",
         "StageWord": "apps.domain.backtests.gate.Stage",
         "RunStateWord": "apps.backtests.models.Run.State",
+        "ReportKindWord": [(word, word.upper()) for word in ("daily", "weekly", "monthly", "morning")],
+        "ReportStateWord": [(word, word.upper()) for word in ("wanted", "making", "made", "failed")],
+        "ProcessStateWord": [(word, word) for word in ("live", "silent", "ended")],
         "RunKindWord": "apps.backtests.models.Run.Kind",
         "DiscrepancyKindWord": "apps.domain.reconciling.DiscrepancyKind",
     },
 }
+_TIMETABLE = (
+    ("periodictask", "Tasks"),
+    ("intervalschedule", "Every so often"),
+    ("crontabschedule", "At minutes, hours, days"),
+    ("clockedschedule", "Once"),
+    ("solarschedule", "With the sun"),
+)
 UNFOLD = {
     "SITE_TITLE": "Trading site",
     "SITE_HEADER": "Trading site",
@@ -56,10 +73,19 @@ UNFOLD = {
     "SHOW_BACK_BUTTON": True,
     "BORDER_RADIUS": "6px",
     "ENVIRONMENT": "apps.web.admin_site.environment",
-    "DASHBOARD_CALLBACK": "apps.web.admin_site.dashboard",
+    "DASHBOARD_CALLBACK": "apps.web.admin_glance.dashboard",
     "STYLES": ["apps.web.admin_site.stylesheet"],
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "apps.web.admin_site.favicon"}],
     "SIDEBAR": {"navigation": "apps.web.admin_site.navigation"},
+    "TABS": [
+        {
+            "models": [f"django_celery_beat.{model}" for model, _ in _TIMETABLE],
+            "items": [
+                {"title": title, "link": reverse_lazy(f"admin:django_celery_beat_{model}_changelist")}
+                for model, title in _TIMETABLE
+            ],
+        }
+    ],
     "ACCOUNT": {"navigation": "apps.access.pages.own"},
     "COLORS": {
         "primary": {
@@ -85,6 +111,7 @@ REAUTHENTICATE_BEFORE = (
     "admin:access_user_change",
     "admin:auth_group_change",
     "admin:auth_user_password_change",
+    "admin:ops_configurationversion_add",
     "admin:reporting_channel_add",
     "admin:reporting_channel_bind_chat",
     "admin:reporting_channel_replace_it",
@@ -96,6 +123,7 @@ REAUTHENTICATE_BEFORE = (
     "admin:trading_risklimit_add",
     "admin:trading_risklimit_change",
     "admin:trading_risklimit_delete",
+    "admin:trading_risklimit_import_csv",
     "admin:trading_riskprofile_change",
     "admin:trading_riskprofile_delete",
 )

@@ -11,12 +11,16 @@ from typing import Any, Final
 
 import environ
 
+from tradingsite import cors
+from tradingsite.cors import *  # noqa: F403 - names that libraries look for in this module
 from tradingsite.doors import REAUTHENTICATE_BEFORE as REAUTHENTICATE_BEFORE
 from tradingsite.doors import REST_FRAMEWORK as REST_FRAMEWORK
 from tradingsite.doors import SPECTACULAR_SETTINGS as SPECTACULAR_SETTINGS
 from tradingsite.doors import UNFOLD as UNFOLD
 from tradingsite.doors import content_policy
-from tradingsite.environment import ConfigurationError, Environment
+from tradingsite.environment import Environment
+from tradingsite.logs import logging_of
+from tradingsite.signing_in import *  # noqa: F403 - names that libraries look for in this module
 
 BASE_DIR: Final = Path(__file__).resolve().parent.parent
 env = Environment(BASE_DIR / ".env")
@@ -39,10 +43,11 @@ def _secret_key() -> str:
     key = env.text("SECRET_KEY")
     if key:
         if PRODUCTION and len(key) < 50:
-            raise ConfigurationError("SECRET_KEY is too short for production: use at least 50 random characters.")
+            env.refuse("SECRET_KEY is too short for production: use at least 50 random characters.")
         return key
     if PRODUCTION:
-        raise ConfigurationError("SECRET_KEY is missing: production needs at least 50 random characters.")
+        env.refuse("SECRET_KEY is missing: production needs at least 50 random characters.")
+        return ""
     path = VAR / "secret_key"
     VAR.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
@@ -58,7 +63,7 @@ SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS", "")
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", "")
 if PRODUCTION and (DEBUG or "*" in ALLOWED_HOSTS):
-    raise ConfigurationError("DEBUG=1 or ALLOWED_HOSTS=* is not allowed in production: unset DEBUG and name the hosts.")
+    env.refuse("DEBUG=1 or ALLOWED_HOSTS=* is not allowed in production: unset DEBUG and name the hosts.")
 
 INSTALLED_APPS = [
     "unfold",
@@ -79,6 +84,7 @@ INSTALLED_APPS = [
     "allauth.mfa",
     "axes",
     "csp",
+    "corsheaders",
     "apps.journal",
     "apps.access",
     "apps.market",
@@ -92,7 +98,10 @@ INSTALLED_APPS = [
     "workers",
 ]
 MIDDLEWARE = [
+    "apps.ops.telemetry.middleware.RequestId",  # outermost: what the others log belongs to a request, too
     "apps.web.errors.DatabaseAway",
+    "corsheaders.middleware.CorsMiddleware",
+    "apps.web.packing.Packed",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -105,6 +114,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "apps.access.middleware.SingleUser",
     "apps.access.middleware.Watch",
+    "apps.access.middleware.Signed",
     "axes.middleware.AxesMiddleware",  # last, as it asks: it turns the answer to a locked-out sign-in into a 429
 ]
 ROOT_URLCONF = "tradingsite.urls"
@@ -174,6 +184,7 @@ DATABASES: dict[str, dict[str, Any]] = {
 CELERY_BROKER_URL = BROKER_URL
 CELERY_IMPORTS = (
     "workers.lifecycle",
+    "workers.observing",
     "workers.tasks.backtests",
     "workers.tasks.market",
     "workers.tasks.ops",
@@ -208,7 +219,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_POOL_ACQUIRE_TIMEOUT = 5
 CELERY_DB_REUSE_MAX = 1_000_000
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "workers.beat:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 CELERY_BEAT_SCHEDULE: dict[str, Any] = {}  # the timetable lives in rows; see workers/timetable.py
 CELERY_BROKER_TRANSPORT = "workers.transport:Transport" if BROKER_URL.startswith("redis://") else None
@@ -229,8 +240,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 
 # --- access ---------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "access.User"
-LOGIN_URL = "admin:login"
-LOGIN_REDIRECT_URL = "admin:index"
+LOGIN_URL = LOGOUT_REDIRECT_URL = "account_login"
+LOGIN_REDIRECT_URL = "desk:overview"
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -240,44 +251,24 @@ ON_LOOPBACK: Final = WEB_HOST in ("127.0.0.1", "localhost", "::1")
 # Nobody signs in: whoever sits at this machine is the first superuser. See docs/security.md
 SINGLE_USER: Final = env.flag("SINGLE_USER", default=False)
 if SINGLE_USER and (PRODUCTION or not ON_LOOPBACK or set(ALLOWED_HOSTS) - {"localhost", "127.0.0.1", "[::1]"}):
-    raise ConfigurationError(
+    env.refuse(
         "SINGLE_USER=1 asks nobody for a password: it needs WEB_HOST and ALLOWED_HOSTS on loopback, and no production."
     )
 _OFFERED: Final = DEMO and ON_LOOPBACK and not PRODUCTION
 SECOND_FACTOR: Final = env.choice("SECOND_FACTOR", "offered" if _OFFERED else "required", ("offered", "required"))
 if PRODUCTION and SECOND_FACTOR != "required":
-    raise ConfigurationError("SECOND_FACTOR=offered is not allowed in production: staff need a second factor there.")
+    env.refuse("SECOND_FACTOR=offered is not allowed in production: staff need a second factor there.")
 SESSION_IDLE: Final = timedelta(minutes=env.integer("SESSION_IDLE_MINUTES", 30, 1, 720))
 SESSION_LONGEST: Final = timedelta(hours=env.integer("SESSION_HOURS", 12, 1, 168))
 SESSION_COOKIE_AGE = int(SESSION_LONGEST.total_seconds())
 REAUTHENTICATE_AFTER: Final = timedelta(minutes=env.integer("REAUTHENTICATE_MINUTES", 10, 1, 720))
 # What limits count is kept in PostgreSQL: the same for all web processes, and still there after a restart.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "access_cache"}}
-ACCOUNT_ADAPTER = "apps.access.adapters.Accounts"
-ACCOUNT_FORMS = {"login": "apps.access.forms.SignIn"}
-ACCOUNT_LOGIN_METHODS = {"username"}
-ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
-ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_SESSION_REMEMBER = True  # a session ends by SESSION_IDLE and SESSION_LONGEST, not with the browser
 ACCOUNT_REAUTHENTICATION_TIMEOUT = int(REAUTHENTICATE_AFTER.total_seconds())
-ACCOUNT_RATE_LIMITS = {"login": "60/m/ip", "login_failed": "30/m/ip,10/15m/key"}
-MFA_ADAPTER = "apps.access.adapters.Factors"
-MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
-MFA_TOTP_ISSUER = "Trading site"
-MFA_TOTP_TOLERANCE = 1  # codes of 30 s before and after count: clocks of phones differ
-MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION  # browsers allow keys without TLS on localhost only
-AXES_FAILURE_LIMIT = 5
-AXES_COOLOFF_TIME = timedelta(minutes=15)
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # a stranger elsewhere cannot lock somebody out
-AXES_RESET_ON_SUCCESS = True
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_LOCKOUT_CALLABLE = "apps.access.lockout.answer"
-AXES_ENABLE_ADMIN = AXES_VERBOSE = False
-AXES_DISABLE_ACCESS_LOG = True  # who signed in from where stands in the list of sessions
 OIDC_URL: Final = env.url("OIDC_URL", "", ("https", "http"))
 if PRODUCTION and OIDC_URL.startswith("http:"):
-    raise ConfigurationError("OIDC_URL must begin with https:// in production.")
+    env.refuse("OIDC_URL must begin with https:// in production.")
 SOCIALACCOUNT_ADAPTER = "apps.access.adapters.SingleSignOn"
 SOCIALACCOUNT_STORE_TOKENS = False
 SOCIALACCOUNT_LOGIN_ON_GET = False
@@ -312,9 +303,11 @@ QUOTE_STALE_AFTER: Final = timedelta(seconds=env.integer("QUOTE_STALE_SECONDS", 
 LISTENER_SHARDS: Final = env.integer("LISTENER_SHARDS", 1, 1, 64)
 
 # --- strategies -----------------------------------------------------------------------------------------------------
+RUN_STRATEGIES: Final = env.flag("RUN_STRATEGIES", default=True)
 STRATEGY_TIME_LIMIT: Final = env.integer("STRATEGY_TIME_LIMIT", 10, 1, 300)  # seconds, then its process is killed
 
 # --- backtests ------------------------------------------------------------------------------------------------------
+RUN_BACKTESTS: Final = env.flag("RUN_BACKTESTS", default=True)
 GATE_PAPER_DAYS: Final = env.integer("GATE_PAPER_DAYS", 14, 0, 3650)
 
 # --- trading --------------------------------------------------------------------------------------------------------
@@ -329,30 +322,54 @@ LIVE_TRADING: Final = env.flag("LIVE_TRADING", default=False)
 KEY_FILE: Final = Path(env.text("KEY_FILE") or VAR / "broker_keys").absolute()
 
 # --- reporting ------------------------------------------------------------------------------------------------------
+SEND_MESSAGES: Final = env.flag("SEND_MESSAGES", default=True)
+SITE_ADDRESS: Final = env.text("SITE_ADDRESS").rstrip("/")  # for links in messages
+if SITE_ADDRESS and not SITE_ADDRESS.startswith(("https://", "http://")):
+    env.refuse(f"SITE_ADDRESS is {SITE_ADDRESS!r}: write it like https://trading.example.")
+REPORT_COMPARISON = "apps.ops.comparing.compare"  # trading beside its backtest: reports may not import it
 # Networks that messages may go to although they are not public, such as 10.1.0.0/16. See docs/notifications.md
 NOTIFY_ALLOWED_NETWORKS = env.names("NOTIFY_ALLOWED_NETWORKS", "")
 for _network in NOTIFY_ALLOWED_NETWORKS:
     try:
         ipaddress.ip_network(_network)
     except ValueError as error:
-        raise ConfigurationError(f"NOTIFY_ALLOWED_NETWORKS names {_network!r}, which is no network: {error}.") from None
+        env.refuse(f"NOTIFY_ALLOWED_NETWORKS names {_network!r}, which is no network: {error}.")
+
+# --- web ------------------------------------------------------------------------------------------------------------
+API_LIMITS: Final = {  # requests a minute; 0 is no limit. See docs/api.md
+    "read": env.integer("API_READS_PER_MINUTE", 1200, 0, 1_000_000),
+    "trade": env.integer("API_TRADES_PER_MINUTE", 600, 0, 1_000_000),
+    "person": env.integer("API_PERSON_PER_MINUTE", 3000, 0, 1_000_000),
+    "refused": env.integer("API_REFUSED_PER_MINUTE", 60, 0, 1_000_000),
+}
+JWT_MINUTES: Final = env.integer("JWT_MINUTES", 10, 0, 60)
+JWT_HOURS: Final = env.integer("JWT_HOURS", 168, 1, 2160)
+CORS_ALLOWED_ORIGINS = cors.read_origins(env.names("CORS_ALLOWED_ORIGINS", ""))
+CORS_ALLOW_CREDENTIALS = env.flag("CORS_ALLOW_CREDENTIALS", default=False)
 
 # --- processes ------------------------------------------------------------------------------------------------------
 EXIT_WORKERS: Final = env.integer("EXIT_WORKERS", 2, 1, 64)
+ORDER_WORKERS: Final = env.integer("ORDER_WORKERS", 2, 1, 64)
 WORKERS: Final = env.integer("WORKERS", 2, 1, 64)
+REPORTING_WORKERS: Final = env.integer("REPORTING_WORKERS", 1, 1, 64)
 BACKTEST_WORKERS: Final = env.integer("BACKTEST_WORKERS", 2, 1, 64)
 LISTENER_STANDBY: Final = env.flag("LISTENER_STANDBY", default=True)
 HOST_NAME: Final = socket.gethostname()
 
 # --- ops ------------------------------------------------------------------------------------------------------------
 LOG_LEVEL: Final = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT: Final = env.choice("LOG_FORMAT", "friendly", ("friendly", "json"))
+# Both need requirements-monitoring.txt, and are loaded only when they are named. See docs/monitoring.md
+SENTRY_DSN: Final = env.url("SENTRY_DSN", "", ("https", "http"))
+OTEL_EXPORTER_OTLP_ENDPOINT: Final = env.url("OTEL_EXPORTER_OTLP_ENDPOINT", "", ("https", "http"))
 
 
 def _backup_keep() -> tuple[int, int, int]:
     """Return for how many days, weeks and months backups are kept."""
     words = env.names("BACKUP_KEEP", "7,5,12")
     if len(words) != 3 or not all(word.isascii() and word.isdigit() and int(word) <= 1000 for word in words):
-        raise ConfigurationError("BACKUP_KEEP is not allowed: use three numbers up to 1000, days,weeks,months: 7,5,12.")
+        env.refuse("BACKUP_KEEP is not allowed: use three numbers up to 1000, days,weeks,months: 7,5,12.")
+        return 7, 5, 12
     days, weeks, months = map(int, words)
     return days, weeks, months
 
@@ -362,23 +379,12 @@ BACKUP_KEEP: Final = _backup_keep()
 BACKUP_KEY_FILE: Final = env.text("BACKUP_KEY_FILE")  # empty: backups are not sealed
 DEFAULT_EXCEPTION_REPORTER = "apps.trading.error_pages.MaskedReporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "apps.trading.error_pages.AlwaysSafe"
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "filters": {
-        "secrets": {
-            "()": "apps.trading.masking.SecretsFilter",
-            "secrets": [SECRET_KEY],
-            "urls": [DATABASE_URL, MARKET_DATABASE_URL, REDIS_URL, BROKER_URL],
-        }
-    },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["secrets"]}},
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    # The web server brings handlers of its own, which would not mask: what it says goes where everything goes.
-    "loggers": {
-        "alembic": {"level": "WARNING"},
-        "axes": {"level": "WARNING"},
-        "uvicorn": {"handlers": [], "propagate": True},
-    },
-}
+LOGGING = logging_of(
+    level=LOG_LEVEL,
+    style=LOG_FORMAT,
+    secrets=[SECRET_KEY, SENTRY_DSN],
+    urls=[DATABASE_URL, MARKET_DATABASE_URL, REDIS_URL, BROKER_URL],
+)
+
+# Everything was read: what is wrong is said at once. What is named here cannot be changed live. docs/configuration.md
+PINNED: Final = env.finish()

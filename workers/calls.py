@@ -14,7 +14,7 @@ from kombu import Producer
 from workers import bell, queues
 
 # The tasks that have rows, and under which name they take the number of theirs.
-NAMES: Final = {"backtests.run": "run_id", "backtests.trials": "study_id"}
+NAMES: Final = {"backtests.run": "run_id", "backtests.trials": "study_id", "reporting.report": "report_id"}
 # Trials wait as rows, not as messages: more calls than this would only keep other backtests waiting behind them.
 MOST_WAITING: Final = {"backtests.trials": 8}
 EXPIRES: Final = 600  # seconds: by then the row was found by other means

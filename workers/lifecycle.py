@@ -14,9 +14,11 @@ from celery.worker import state as counters
 from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 
+from apps.ops import stopping as end_note
+from apps.ops.configuration import following
 from apps.trading import bell as port
 from apps.trading.services import exits
-from workers import bell, identity, queues, starting
+from workers import bell, identity, queues, starting, stopping
 from workers.pulse import Pulse
 
 # Two lines per task would cost more than the task; failures are logged on higher levels.
@@ -26,6 +28,8 @@ PATIENT = 10  # how much a process for backtests gives way to the others, in the
 
 logger = logging.getLogger(__name__)
 _pulses: list[Pulse] = []
+_roles: list[str] = []  # what this worker is called, until it has said why it ends
+_started_at = timezone.now()
 
 
 @signals.setup_logging.connect
@@ -47,6 +51,9 @@ def prepare(**_event: Any) -> None:
 def begin_site(instance: Any, **_event: Any) -> None:
     """Before the first task: where the venues stand is not known at the start of the site."""
     names = sorted(instance.app.amqp.queues.consume_from)
+    stopping.refuse_unfit(role(names))
+    _roles[:] = [role(names)]
+    following.share()  # before the children are there
     try:
         starting.begin(role(names), names, timezone.now())
     except Error as error:
@@ -72,6 +79,7 @@ def warm_up(**_event: Any) -> None:
 @signals.task_postrun.connect
 def mind_connections(**_event: Any) -> None:
     """Drop a database connection that has died or grown old; keeping one without this would keep a dead one."""
+    following.catch_up()
     close_old_connections()
     # A server that ends a session says so, or closes the socket. While there is nothing to read, Django need not ask
     # "SELECT 1" before the first statement of every task.
@@ -97,11 +105,32 @@ def begin_to_beat(sender: Any, **_event: Any) -> None:
     pulse.start()
 
 
+@signals.worker_shutting_down.connect
+def say_why(sig: str = "", **_event: Any) -> None:
+    """Say which signal began the end; a worker that ends at once sends no other word of it."""
+    end_note.caught(sig)
+    while _roles:
+        stopping.say(_roles.pop(), _started_at)
+
+
 @signals.worker_shutdown.connect
 def stop_beating(**_event: Any) -> None:
     """End the signs of life with the worker."""
     while _pulses:
         _pulses.pop().stop()
+    say_why()
+
+
+@signals.beat_init.connect
+def begin_beat(**_event: Any) -> None:
+    """Beat rings on tables of its own code only, and says why it ended."""
+    stopping.refuse_unfit("beat")
+
+    def end() -> None:
+        stopping.say("beat", _started_at)
+        raise SystemExit(0)
+
+    end_note.heed(then=end)
 
 
 def role(names: list[str]) -> str:

@@ -5,29 +5,35 @@ from datetime import timedelta
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django_celery_beat.admin import ClockedScheduleAdmin as BaseClockedScheduleAdmin
-from django_celery_beat.admin import CrontabScheduleAdmin as BaseCrontabScheduleAdmin
-from django_celery_beat.admin import PeriodicTaskAdmin as BasePeriodicTaskAdmin
-from django_celery_beat.models import (
-    ClockedSchedule,
-    CrontabSchedule,
-    IntervalSchedule,
-    PeriodicTask,
-    SolarSchedule,
-)
-from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.access.desk import cells, pages
-from apps.access.desk.rows import Page, ReadOnlyPage
-from apps.journal.models import Event, Lease, Pulse
+from apps.access.desk.rows import ReadOnlyPage
+from apps.journal.models import Event, Lease, LogLine, Pulse
+from apps.ops import beat_admin  # noqa: F401 - registers its pages
 from apps.ops.backups.admin import BackupRunAdmin
 from apps.ops.backups.models import BackupRun
+from apps.ops.configuration.admin import ConfigurationAdmin
+from apps.ops.configuration.models import ConfigurationVersion
+from apps.ops.jobs.admin import JobAdmin, JobRunAdmin
+from apps.ops.jobs.models import Job, JobRun
+from apps.ops.logs.admin import LogLineAdmin
 from apps.trading import selectors
 from apps.trading.admin import story
 
 SILENT_AFTER = timedelta(seconds=10)
-NOUNS = ("position", "exit", "account", "instrument", "strategy", "feed", "listener", "request", "site", "backup")
+NOUNS = (
+    "position",
+    "exit",
+    "account",
+    "instrument",
+    "strategy",
+    "feed",
+    "listener",
+    "request",
+    "site",
+    "backup",
+    "job",
+)
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -91,45 +97,7 @@ class PulseAdmin(ReadOnlyPage):
 
 
 admin.site.register(BackupRun, BackupRunAdmin)
-
-# django-celery-beat registers its models with Django's plain pages; these are the same with the site's look.
-for _model in (PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule):
-    admin.site.unregister(_model)
-
-
-@admin.register(PeriodicTask)
-class PeriodicTaskAdmin(BasePeriodicTaskAdmin, Page):  # type: ignore[misc] # neither has types
-    """What beat starts, and when."""
-
-    list_filter = ("enabled", "one_off")
-    list_select_related = ("interval", "crontab", "solar", "clocked")
-
-    def get_form(self, request: HttpRequest, obj: PeriodicTask | None = None, **options: object) -> type:
-        """Give the two fields that django-celery-beat builds by hand the look of the others."""
-        form: type = super().get_form(request, obj, **options)
-        fields = form.base_fields  # type: ignore[attr-defined]  # a form of beat has fields
-        if "task" in fields:
-            fields["task"].widget = UnfoldAdminTextInputWidget(attrs=fields["task"].widget.attrs)
-        if "regtask" in fields:
-            fields["regtask"].widget = UnfoldAdminSelectWidget(choices=fields["regtask"].choices)
-        return form
-
-
-@admin.register(IntervalSchedule)
-class IntervalScheduleAdmin(ModelAdmin):  # type: ignore[misc] # Unfold has no types
-    """Every so often."""
-
-
-@admin.register(CrontabSchedule)
-class CrontabScheduleAdmin(BaseCrontabScheduleAdmin, ModelAdmin):  # type: ignore[misc] # neither has types
-    """At minutes, hours and days."""
-
-
-@admin.register(SolarSchedule)
-class SolarScheduleAdmin(ModelAdmin):  # type: ignore[misc] # Unfold has no types
-    """At sunrise and the like."""
-
-
-@admin.register(ClockedSchedule)
-class ClockedScheduleAdmin(BaseClockedScheduleAdmin, ModelAdmin):  # type: ignore[misc] # neither has types
-    """Once, at an instant."""
+admin.site.register(LogLine, LogLineAdmin)
+admin.site.register(ConfigurationVersion, ConfigurationAdmin)
+admin.site.register(Job, JobAdmin)
+admin.site.register(JobRun, JobRunAdmin)

@@ -25,6 +25,7 @@ WITHOUT_SERVERS = frozenset(
         "-h",
         "collectstatic",
         "compilemessages",
+        "desk",
         "diffsettings",
         "findstatic",
         "help",
@@ -33,6 +34,7 @@ WITHOUT_SERVERS = frozenset(
         "simulator",
         "spectacular",
         "startapp",
+        "units",
         "version",
     }
 )
@@ -55,7 +57,8 @@ def run(argv: Sequence[str]) -> int:
         with _servers_for(argv):
             execute_from_command_line(list(argv))
     except (servers.ServersUnavailable, _configuration_error()) as error:
-        sys.stderr.write(f"{' '.join(str(error).split())}\n")
+        for sentence in getattr(error, "sentences", (str(error),)):
+            sys.stderr.write(f"{' '.join(sentence.split())}\n")
         return CONFIGURATION_STATUS
     except (OperationalError, ProgrammingError) as error:
         if not isinstance(error, OperationalError) and "does not exist" not in str(error):

@@ -17,7 +17,8 @@ CELERY: Final = {"REMAP_SIGTERM": "SIGQUIT", "CELERY_SKIP_CHECKS": "1"}
 WORKER: Final = ("celery", "-q", "-A", "tradingsite", "worker", "--without-gossip", "--without-mingle")
 # The gateway takes 4 KB a message; the server need not read megabytes before it says so.
 SOCKETS: Final = ("--ws-max-size", "65536")
-OTHER_QUEUES: Final = "orders,market,strategies,reporting,ops"
+OTHER_QUEUES: Final = "market,strategies,ops"
+QUEUES: Final = ("exits", "orders", "reporting", "backtests", *OTHER_QUEUES.split(","))
 # What starts first stops last: the venue before its listeners, workers before what gives them work.
 VENUE, WORKERS, WATCHERS, DOORS = 0, 1, 2, 3
 
@@ -42,7 +43,9 @@ KINDS: Final = (
     "listener",
     "sweeper",
     "worker-exits",
+    "worker-orders",
     "worker",
+    "worker-reporting",
     "worker-backtests",
     "beat",
     "telegram",
@@ -52,39 +55,18 @@ KINDS: Final = (
 
 
 def _workers(settings: LazySettings) -> Iterable[Child]:
-    yield _child(
-        "worker-exits",
-        ("-m", *WORKER, "-n", "exits@%h", "-Q", "exits", "-P", "prefork", "-c", str(settings.EXIT_WORKERS)),
-        WORKERS,
-        grace=7.0,
-        environment=CELERY,
-    )
-    yield _child(
-        "worker",
-        ("-m", *WORKER, "-n", "work@%h", "-Q", OTHER_QUEUES, "-P", "prefork", "-c", str(settings.WORKERS), "-E"),
-        WORKERS,
-        grace=7.0,
-        environment=CELERY,
-    )
-    yield _child(
-        "worker-backtests",
-        (
-            "-m",
-            *WORKER,
-            "-n",
-            "backtests@%h",
-            "-Q",
-            "backtests",
-            "-P",
-            "prefork",
-            "-c",
-            str(settings.BACKTEST_WORKERS),
-            "-E",
-        ),
-        WORKERS,
-        grace=7.0,
-        environment=CELERY,
-    )
+    # Exits have a worker of their own so that nothing delays a stop, orders so that no slow provider of messages
+    # delays them. Of thousands of exits a minute Flower is told nothing.
+    yield _worker("worker-exits", "exits", "exits", settings.EXIT_WORKERS, events=False)
+    yield _worker("worker-orders", "orders", "orders", settings.ORDER_WORKERS)
+    yield _worker("worker", "work", OTHER_QUEUES, settings.WORKERS)
+    yield _worker("worker-reporting", "reporting", "reporting", settings.REPORTING_WORKERS)
+    yield _worker("worker-backtests", "backtests", "backtests", settings.BACKTEST_WORKERS)
+
+
+def _worker(name: str, node: str, queues: str, processes: int, *, events: bool = True) -> Child:
+    words = ("-n", f"{node}@%h", "-Q", queues, "-P", "prefork", "-c", str(processes), *(("-E",) if events else ()))
+    return _child(name, ("-m", *WORKER, *words), WORKERS, grace=7.0, environment=CELERY)
 
 
 def _watchers(settings: LazySettings) -> Iterable[Child]:

@@ -17,10 +17,13 @@ import psutil
 from django.conf import UserSettingsHolder, settings
 from django.core.management import call_command
 
-from apps.ops import first_run, processes, servers, tally
+from apps.ops import first_run, processes, servers, stopping, tally
 from apps.ops.servers import Addresses
 from apps.ops.supervisor import Child, Claim, State, Supervisor
 
+# Importing the code is most of a start. What trading does not wait for begins once the rest is ready.
+EARLY = frozenset({"simulator", "flower"})  # need no tables: beside the migrations
+LATE = frozenset({"worker-reporting", "worker-backtests"})
 READY_WITHIN = 120.0  # seconds until a start that is not complete is said to have failed
 
 
@@ -54,9 +57,11 @@ class Site:
         self._claim = claim
         self._say = say
         self._supervisor = Supervisor(Path(settings.VAR) / "log")
+        self._later: list[Child] = []
 
     def __enter__(self) -> Self:
         try:
+            stopping.forget()
             self._start()
         except BaseException:  # Ctrl-C included: what was started is stopped in order
             self.__exit__()
@@ -66,17 +71,16 @@ class Site:
     def _start(self) -> None:
         for name in self.found.embedded:
             self._supervisor.watch(name, pid=partial(servers.pid, name), revive=partial(servers.revive, name))
-        # Importing the site's code is most of a start: what needs no tables starts beside the migrations.
         children = self._children()
-        early = [child for child in children if child.name in {"simulator", "flower"}]
-        self._supervisor.start(*early)
+        self._supervisor.start(*(child for child in children if child.name in EARLY))
         for done in first_run.migrate():
             self._say(f"migrated {done}")
         if settings.SIMULATE:
             self._wait_for("the simulated exchange", lambda: _listens(self.doors.simulator))
         self.prepared = first_run.prepare(rest_url=self._venue()["COINBASE_REST_URL"], now=datetime.now(UTC))
         call_command("timetable", verbosity=0, stdout=_Nowhere())
-        self._supervisor.start(*(child for child in children if child not in early))
+        self._supervisor.start(*(child for child in children if child.name not in EARLY | LATE))
+        self._later = [child for child in children if child.name in LATE]
         self._claim.announce(self.doors.site, f"127.0.0.1:{self.doors.simulator}" if settings.SIMULATE else "")
 
     def __exit__(self, *_: object) -> None:
@@ -85,7 +89,9 @@ class Site:
     def wait_until_ready(self) -> float:
         """Wait until every part is healthy and return the seconds since the command began. Raises NotReady."""
         self._wait_for("the site", lambda: not self.missing())
-        return round((datetime.now(UTC) - self.started_at).total_seconds(), 2)
+        seconds = (datetime.now(UTC) - self.started_at).total_seconds()
+        self._supervisor.start(*self._later)
+        return round(seconds, 2)
 
     def missing(self) -> list[str]:
         """Name what is not healthy yet."""

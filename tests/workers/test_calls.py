@@ -52,4 +52,4 @@ def test_a_dead_broker_costs_a_call_and_nothing_else(monkeypatch: pytest.MonkeyP
 
 def test_every_call_has_its_task() -> None:
     assert calls.NAMES.keys() >= calls.MOST_WAITING.keys() | {port.RUN, studies.TASK}
-    assert {queues.of(task) for task in calls.NAMES} == {queues.BACKTESTS}
+    assert {queues.of(task) for task in calls.NAMES} == {queues.BACKTESTS, queues.REPORTING}

@@ -19,7 +19,9 @@ DEFAULTS = {
     "WEB_HOST": "127.0.0.1",
     "WEB_PORT": 8000,
     "EXIT_WORKERS": 2,
+    "ORDER_WORKERS": 2,
     "WORKERS": 2,
+    "REPORTING_WORKERS": 1,
     "BACKTEST_WORKERS": 2,
 }
 
@@ -81,5 +83,5 @@ def test_the_interpreter_is_the_one_that_runs_this(children: dict[str, Child]) -
 
 def test_workers_have_time_to_end_within_the_total(children: dict[str, Child]) -> None:
     workers = [child for name, child in children.items() if name.startswith("worker")]
-    assert len(workers) == 3
+    assert len(workers) == 5
     assert all(settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT < child.grace < 10 for child in workers)

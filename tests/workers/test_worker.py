@@ -196,7 +196,7 @@ def test_an_idle_worker_ends_within_seconds(start_worker: StartWorker) -> None:
 def test_the_other_queues_have_a_worker_of_their_own(start_worker: StartWorker, broker: "redis.Redis") -> None:
     worker = start_worker("worker")
     eventually(lambda: Pulse.objects.filter(pid=worker.pid).exists(), 5)
-    assert set(Pulse.objects.get().facts["queues"]) == set(queues.NAMES) - {"exits", "backtests"}
+    assert set(Pulse.objects.get().facts["queues"]) == {"market", "strategies", "ops"}
     app = bell._publisher()
     before = now()
     Pulse.objects.create(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from apps.backtests.services import runs, sweeps
@@ -14,8 +15,9 @@ TURN = 3.0  # seconds of computing before other tasks of the queue have theirs
 
 @shared_task(name="backtests.run", soft_time_limit=_LIMIT, time_limit=_LIMIT + 30)
 def run(*, run_id: int, **_later: Any) -> None:
-    """Compute a run, unless somebody else does."""
-    runs.execute(run_id, worker=identity.of_this_process())
+    """Compute a run, unless somebody else does; switched off, it waits and is called for again."""
+    if settings.RUN_BACKTESTS:
+        runs.execute(run_id, worker=identity.of_this_process())
 
 
 @shared_task(name="backtests.requeue")
@@ -28,6 +30,8 @@ def requeue(**_later: Any) -> None:
 @shared_task(name="backtests.trials", soft_time_limit=_LIMIT, time_limit=_LIMIT + 30)
 def trials(*, study_id: int, **_later: Any) -> None:
     """Compute trials of a search for a few seconds, then let other work have its turn."""
+    if not settings.RUN_BACKTESTS:
+        return
     done = sweeps.turn(study_id, identity.of_this_process(), seconds=TURN, now=timezone.now())
     if done.more:
         calls.call(trials.name, study_id)

@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from apps.market.services import candles, gaps, refilling
+from apps.ops.jobs import selectors as jobs
 
 
 @shared_task(name="market.roll_up")
@@ -22,10 +23,10 @@ def partitions(**_later: Any) -> None:
 
 @shared_task(name="market.calendars")
 def calendars(**_later: Any) -> None:
-    """Keep the stored sessions of the calendars in use a year ahead."""
+    """Keep the stored sessions of the calendars in use, and of those that jobs go by, a year ahead."""
     from apps.market.calendars import refresh, standing  # here: it brings pandas, 80 MB no other task needs
 
-    refresh.refresh(standing.in_use(), timezone.now())
+    refresh.refresh([*standing.in_use(), *jobs.calendars()], timezone.now())
 
 
 @shared_task(name="market.find_gaps", soft_time_limit=75, time_limit=80)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from apps.strategies import services as strategies
@@ -14,7 +15,8 @@ from workers import bell
 @shared_task(name="strategies.run_due")
 def run_due(**_later: Any) -> None:
     """Ask every strategy whose bar has closed, and follow each one's new signals at once."""
-    strategies.run_due(timezone.now(), deliver=_follow)
+    if settings.RUN_STRATEGIES:
+        strategies.run_due(timezone.now(), deliver=_follow)
 
 
 def _follow(signal_ids: Sequence[int]) -> None:

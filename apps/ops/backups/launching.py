@@ -19,13 +19,16 @@ _started: list["subprocess.Popen[bytes]"] = []
 
 
 def when_due(kind: Kind, *, now: datetime) -> int | None:
-    """Start a backup or a drill if its slot still waits for one, and return its pid; None when nothing is due.
+    """Start a backup or a drill if its slot still waits for one, and return its pid; None when nothing is due."""
+    return begin(kind) if schedule.due(kind, now) else None
+
+
+def begin(kind: Kind) -> int:
+    """Start a backup or a drill and return its pid.
 
     Its result is a row and an event that it writes itself. Two that are started at once meet at a lock.
     """
     _started[:] = [process for process in _started if process.poll() is None]
-    if not schedule.due(kind, now):
-        return None
     log = Path(settings.VAR) / "log" / f"{kind.value}.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > LOG_BYTES:

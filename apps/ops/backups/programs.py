@@ -11,6 +11,7 @@ from typing import IO
 
 from apps.ops.backups.errors import BackupFailed
 from apps.ops.servers import ServersUnavailable, programs
+from apps.ops.servers.places import Account
 
 CHUNK = 1 << 20
 NICE = 10  # a dump gives way to everything that trades
@@ -120,3 +121,24 @@ def _candidates(name: str) -> Iterator[Path]:
 def _there(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
+
+
+def as_account(argv: Sequence[str | Path], account: Account | None, environment: Mapping[str, str]) -> None:
+    """Run a program to its end as another user, if there is one. Raises BackupFailed with its own words."""
+    done = subprocess.run(
+        [str(part) for part in argv],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        cwd="/",
+        env={**_plain(), **environment, "LC_ALL": "C", "TZ": "UTC"},
+        umask=0o077,
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=[] if account else None,
+    )
+    if done.returncode:
+        words = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        raise BackupFailed(f"{Path(argv[0]).name} ended with status {done.returncode}: {words}")

@@ -68,11 +68,19 @@ def opened(path: Path, key_file: Path | None) -> Source:
     return Source(folder=folder, manifest=found, key=key)
 
 
-def restore(source: Source, site: Target, market: Target | None = None, *, say: Say = lambda text: None) -> Restored:
+def restore(
+    source: Source,
+    site: Target,
+    market: Target | None = None,
+    *,
+    say: Say = lambda text: None,
+    as_it_was: bool = False,
+) -> Restored:
     """Restore into databases that are empty or not there yet, compare, migrate to this code, and prove.
 
-    Without `market`, a market store that had a server of its own comes into the site's database. Raises
-    BackupUnusable when a database is not empty, BackupFailed when a server or program gives up.
+    With `as_it_was` the tables stay those of the code that was backed up, and only the comparison is made. Without
+    `market`, a market store that had a server of its own comes into the site's database. Raises BackupUnusable when a
+    database is not empty, BackupFailed when a server or program gives up.
     """
     targets = _targets(source.manifest, site, market)
     with contextlib.ExitStack() as undo:
@@ -85,6 +93,8 @@ def restore(source: Source, site: Target, market: Target | None = None, *, say: 
         undo.pop_all()
     say("counting what is there")
     differences = survey.differences(source.manifest.contents, _contents(targets))
+    if as_it_was:
+        return Restored(manifest=source.manifest, migrated=False, differences=differences, broken=[])
     migrated = _migrate(source.manifest, targets, say)
     say("asking every invariant")
     broken = judged(targets, source.manifest.at)

@@ -88,7 +88,7 @@ def major(link: connection) -> int:
 
 def create(target: Target) -> bool:
     """Make the database unless it is there; say whether it was made. Raises BackupFailed."""
-    with _maintenance(target) as link, link.cursor() as cursor:
+    with maintenance(target) as link, link.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [target.name])
         if cursor.fetchone():
             return False
@@ -101,7 +101,7 @@ def create(target: Target) -> bool:
 
 def drop(target: Target) -> None:
     """Remove a database that this process has made."""
-    with _maintenance(target) as link, link.cursor() as cursor:
+    with maintenance(target) as link, link.cursor() as cursor:
         cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(target.name)))
 
 
@@ -120,7 +120,8 @@ def named(word: str, beside: str) -> Target:
 
 
 @contextmanager
-def _maintenance(target: Target) -> Iterator[connection]:
+def maintenance(target: Target) -> Iterator[connection]:
+    """Yield a connection in autocommit to another database of the same server, to make or rename one."""
     for name in MAINTENANCE[:-1]:
         try:
             link = connect(target.beside(name))

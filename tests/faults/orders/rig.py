@@ -25,8 +25,8 @@ from tests.flow import worlds
 from tests.flow.worlds import ROOT, Exchange, World, eventually, family, free_port
 from tests.servers import PrivateServers
 
-PROCESSES = ("listener", "sweeper", "worker-exits", "worker", "beat", "web")
-PULSES = ("listener", "sweeper", "worker-exits", "worker")  # those that write signs of life
+PROCESSES = ("listener", "sweeper", "worker-exits", "worker-orders", "worker", "beat", "web")
+PULSES = ("listener", "sweeper", "worker-exits", "worker-orders", "worker")  # those that write signs of life
 AWAY = 1.5  # seconds that a killed server stays away
 PUSH_EVERY = 0.4  # seconds between two trades of a product
 
@@ -156,7 +156,9 @@ class Rig:
     def wait_until_green(self, patience: float = 60) -> None:
         def explain() -> str:
             said = [f"{item.name}: {item.state} {item.last_exit}" for item in self.supervisor.snapshot()]
-            return "\n".join([*said, f"{Quote.objects.count()} quotes", self.log("listener"), self.log("worker")])
+            return "\n".join(
+                [*said, f"{Quote.objects.count()} quotes", self.log("listener"), self.log("worker-orders")]
+            )
 
         eventually(self.is_green, patience, explain)
 

@@ -12,7 +12,7 @@ from tests.flow.worlds import Cluster, World
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
-CHOSEN = os.environ.get("ORDER_FAULTS", "worker").split(",")
+CHOSEN = os.environ.get("ORDER_FAULTS", "worker-orders").split(",")
 KILLED = matrix.ALL if CHOSEN == ["all"] else tuple(CHOSEN)
 
 

@@ -1,12 +1,11 @@
 """Run the tick listener of one shard: prices in, exits out."""
 
-import signal
 import sys
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from workers import bell
+from workers import bell, stopping
 from workers.listener.process import Listener
 
 # Seconds one thread may compute while another waits: a crossing must not wait 5 ms behind a batch for the tick store.
@@ -27,8 +26,8 @@ class Command(BaseCommand):
         """Listen until a signal."""
         sys.setswitchinterval(SWITCH_INTERVAL)
         listener = Listener(options["shard"], bell.ring, bell.ring_ahead)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: listener.stop())
-        status = listener.run()
+        with stopping.told(listener.role, listener.stop) as story:
+            status = listener.run()
+            story.failure = "a part of it ended; see its log" if status else ""
         if status:
             raise SystemExit(status)

@@ -1,10 +1,10 @@
 """Run the sweeper: the second look at every exit, without Celery and without Redis."""
 
-import signal
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from workers import stopping
 from workers.sweeper import Sweeper
 
 
@@ -17,6 +17,5 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Sweep until a signal."""
         sweeper = Sweeper()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: sweeper.stop())
-        sweeper.run()
+        with stopping.told("sweeper", sweeper.stop):
+            sweeper.run()

@@ -1,10 +1,10 @@
 """Run the remote control: it polls the Telegram bots that take orders."""
 
-import signal
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from workers import stopping
 from workers.telegram import Control
 
 
@@ -17,6 +17,5 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Poll until a signal."""
         control = Control()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: control.stop())
-        control.run()
+        with stopping.told("telegram", control.stop):
+            control.run()

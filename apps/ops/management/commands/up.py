@@ -7,7 +7,7 @@ import threading
 import time
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,7 +18,7 @@ from django.db import Error, connection
 from rich.console import Console
 from rich.live import Live
 
-from apps.ops import first_run, screen, servers, tally
+from apps.ops import first_run, last_words, screen, servers, stopping, tally
 from apps.ops.supervisor import AlreadyRunning, only_one
 from apps.ops.up import NotReady, Site
 
@@ -41,7 +41,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the site."""
-        signal.signal(signal.SIGTERM, _interrupt)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _interrupt)
+        stopping.heed()
         try:
             with only_one(Path(settings.VAR) / "up.lock") as claim, servers.hold() as found:
                 self._run(Site(found, claim, self._say), options)
@@ -62,6 +64,7 @@ class Command(BaseCommand):
                 try:
                     self._watch(site, ready, deadline, calm=options["headless"] or not sys.stderr.isatty())
                 finally:
+                    last_words.of_site(site.started_at, datetime.now(UTC), over=deadline is not None)
                     if options["json"] or options["seconds"]:
                         summary = _summary(site, ready)
                     self._say("Stopping ...")
@@ -112,7 +115,7 @@ class Command(BaseCommand):
 
 def _looks(site: Site, deadline: float | None) -> Iterator[tally.Tally]:
     """Look after the site and yield every second what is known; a database that is away costs looks, never the site."""
-    observer = _Observer(site.started_at)
+    observer = _Observer(site)
     observer.start()
     due = 0.0
     while deadline is None or time.monotonic() < deadline:
@@ -126,19 +129,29 @@ def _looks(site: Site, deadline: float | None) -> Iterator[tally.Tally]:
 class _Observer(threading.Thread):
     """Asks the database in a thread of its own: an unanswered question must not keep a child from its restart."""
 
-    def __init__(self, since: datetime) -> None:
+    def __init__(self, site: Site) -> None:
         super().__init__(name="observer", daemon=True)
         self.seen: tally.Tally | None = None
-        self._since = since
+        self._site = site
+        self._since = site.started_at
+        self._restarts: dict[str, int] = {}
 
     def run(self) -> None:
         """Look every second for as long as the process lives."""
         while True:
             try:
                 self.seen = tally.since(self._since)
+                self._tell_of_restarts()
             except Error:
                 connection.close()
             time.sleep(_LOOK_EVERY)
+
+    def _tell_of_restarts(self) -> None:
+        """Write down which processes died and were started again, and how they ended."""
+        for child in self._site.children():
+            if child.restarts > self._restarts.get(child.name, 0):
+                last_words.of_child(child)
+            self._restarts[child.name] = child.restarts
 
 
 def _summary(site: Site, ready: float) -> dict[str, Any]:

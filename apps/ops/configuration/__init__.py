@@ -1,0 +1,1 @@
+"""What may change while the site runs: declared options, versions in the database, and processes that follow them."""

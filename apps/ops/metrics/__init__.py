@@ -1,0 +1,1 @@
+"""The figures of `ops`: backups, drills, and jobs of the timetable."""
