@@ -30,10 +30,28 @@ _FACTS_BY: Final = _FACTS + "\n" + _BY
 _PLAIN: Final = Words(_NOTICE, "{{ kind }} {{ subject }}", _FACTS_BY)
 
 KINDS: Final[dict[str, Words]] = {
+    "configuration.changed": Words(
+        _NOTICE, "The configuration was changed: version {{ version }}", "{{ changes }}\n{{ reason }}\n" + _BY
+    ),
+    "process.stopped": Words(
+        _NOTICE,
+        "{{ process }} on {{ host }} ended: {{ reason }}",
+        "After {{ seconds }} s{{#signal}}, by {{ signal }}{{/signal}}.{{#who}} {{ who }}.{{/who}}",
+    ),
+    "process.restarted": Words(_WARNING, "{{ process }} on {{ host }} died and was started again", "{{ how }}"),
+    "site.stopped": Words(
+        _WARNING,
+        "The site on {{ host }} stops: {{ reason }}",
+        "It ran {{ seconds }} s. Until it is started again nobody watches a stop here.{{#who}}\nBy {{ who }}.{{/who}}",
+    ),
+    "site.upgraded": Words(_NOTICE, "The site was upgraded to {{ version }}", "{{ sentence }}\n" + _BY),
+    "site.upgrade_failed": Words(_CRITICAL, "The upgrade to {{ version }} failed", "{{ sentence }}\n" + _BY),
     "access.factor_added": Words(_WARNING, "{{ actor }} added a second factor", "{{ factor }}"),
     "access.factor_removed": Words(_WARNING, "{{ actor }} removed a second factor", "{{ factor }}"),
     "access.factor_reset": Words(_CRITICAL, "Second factors were taken away: {{ subject }}", _FACTS_BY),
     "access.locked_out": Words(_WARNING, "{{ username }} was locked out", "From {{ address }}."),
+    "access.pair_opened": Words(_NOTICE, "{{ actor }} got a pair of tokens", "Scope {{ scope }}, by {{ by }}."),
+    "access.pair_ended": Words(_NOTICE, "A pair of tokens ended: {{ actor }}", "{{ why }}"),
     "access.sessions_ended": Words(_NOTICE, "{{ sessions }} sessions were ended", _BY),
     "account.opened": Words(_NOTICE, "Account {{ name }} was opened", _BY),
     "account.deposited": Words(_NOTICE, "{{ amount | signed }} {{ currency }} on {{ account_name }}", _BY),
@@ -90,6 +108,12 @@ KINDS: Final[dict[str, Words]] = {
         "The rest of #{{ position }} was written off",
         "{{ quantity }} {{ instrument }} is too little to be sold.",
     ),
+    "site.keys_aged": Words(_WARNING, "Keys are too old or end soon", "{{ sentence }}"),
+    "job.failed": Words(_WARNING, "The job {{ job }} failed", "For {{ slot }}, attempt {{ attempts }}: {{ error }}"),
+    "job.skipped": Words(_NOTICE, "{{ slots }} runs of {{ job }} were left out", "From {{ first }} to {{ last }}."),
+    "job.changed": Words(_NOTICE, "The job {{ job }} was changed", "{{ changes }}\n" + _BY),
+    "job.deleted": Words(_NOTICE, "The job {{ job }} was deleted", _BY),
+    "job.requested": Words(_INFO, "The job {{ job }} is run out of turn", _BY),
     "request.accepted": Words(_INFO, "A request was accepted", "Key {{ key }}. " + _BY),
     "exit.waiting": Words(
         _WARNING, "An exit of #{{ position }} waits", "{{ reason | words }}, since {{ since | instant }} UTC."
@@ -130,6 +154,11 @@ KINDS: Final[dict[str, Words]] = {
         _CRITICAL,
         "Everything is being closed: {{ scope }}{{#target}} {{ target }}{{/target}}",
         "{{ exits }} exits were asked for. {{ reason }}\n" + _BY,
+    ),
+    "signal.changed": Words(
+        _INFO,
+        "{{ strategy }} wants {{ stance }} of {{ instrument }}",
+        "At {{ price }}{{#weight}}, weight {{ weight }}{{/weight}}.{{#reason}}\n{{ reason }}{{/reason}}",
     ),
     "strategy.failed": Words(_WARNING, "Strategy {{ strategy }} failed", "{{ error }}\n{{ in_a_row }} in a row."),
     "strategy.disabled": Words(
@@ -178,6 +207,8 @@ KINDS: Final[dict[str, Words]] = {
     "discrepancy.ignored": Words(_WARNING, "A difference of {{ account_name }} is left alone", _DIFFERENCE),
     "discrepancy.cancel_asked": Words(_WARNING, "An order that is not ours is to be taken back", _DIFFERENCE),
     "discrepancy.reverted": Words(_WARNING, "What was done about a difference was taken back", _DIFFERENCE),
+    "report.completed": Words(_NOTICE, "{{ title }}{{^title}}A report was made{{/title}}", "{{ verdict }}\n{{ link }}"),
+    "report.failed": Words(_WARNING, "The {{ report_kind }} report of {{ day }} could not be made", "{{ error }}"),
     "channel.stored": Words(_WARNING, "Channel {{ name }} was stored", _BY),
     "channel.replaced": Words(_WARNING, "Channel {{ name }} was replaced", _BY),
     "channel.enabled": Words(_NOTICE, "Channel {{ name }} sends again", _BY),

@@ -1,5 +1,5 @@
-"""The pages of channels, routes, words and deliveries."""
+"""The pages of channels, routes, words, deliveries and reports."""
 
-from apps.reporting.admin import channels, deliveries, routes, words
+from apps.reporting.admin import channels, deliveries, reports, routes, words
 
-__all__ = ["channels", "deliveries", "routes", "words"]
+__all__ = ["channels", "deliveries", "reports", "routes", "words"]

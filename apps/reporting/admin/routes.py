@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.access.desk import cells
+from apps.access.desk.exchange import Exchanged
 from apps.access.desk.rows import Page
 from apps.reporting import selectors
 from apps.reporting.models import Habit, Route
@@ -49,7 +50,7 @@ class RouteForm(forms.ModelForm):  # type: ignore[type-arg] # not generic while 
 
 
 @admin.register(Route)
-class RouteAdmin(Page):
+class RouteAdmin(Exchanged, Page):
     """Each person sees and keeps the routes that deliver to them; a superuser all."""
 
     form = RouteForm
@@ -57,6 +58,11 @@ class RouteAdmin(Page):
     list_filter = ("enabled", "channel", "digest")
     list_select_related = ("channel", "person")
     search_fields = ("name", "kinds")
+    sheet = (
+        *("name", "enabled", "channel", "person", "kinds", "severity", "account_id", "digest"),
+        "repeat_seconds",
+    )
+    sheet_key = ("name",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
         """Show a person their own routes."""

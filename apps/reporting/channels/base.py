@@ -31,6 +31,14 @@ class Undeliverable(Unavailable):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A PDF that goes with a message where the channel can carry one; elsewhere the message names its address."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One message, ready to be sent; `key` is the same in every try."""
 
@@ -42,6 +50,7 @@ class Message:
     at: datetime
     title: str
     body: str
+    attachment: Attachment | None = None
 
     @property
     def text(self) -> str:

@@ -4,16 +4,36 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from urllib3 import encode_multipart_formdata
+
 from apps.reporting.channels import web
-from apps.reporting.channels.base import Undeliverable
+from apps.reporting.channels.base import Attachment, Undeliverable
 
 USUAL: Final = "https://api.telegram.org"
 LONGEST: Final = 4096  # characters of a message, a limit of Telegram
+LONGEST_CAPTION: Final = 1024  # of the words below a file
+UPLOAD: Final = 30.0  # seconds for the answer to a file
 
 
 def call(address: str, token: str, method: str, parameters: Mapping[str, Any], *, read: float = web.READ) -> Any:
     """Call a method and return its result. Raises Undeliverable; no sentence holds the token."""
-    answer = web.exchange(f"{address.rstrip('/')}/bot{token}/{method}", web.packed(parameters), read=read)
+    return _result(web.exchange(_url(address, token, method), web.packed(parameters), read=read), token)
+
+
+def send_file(address: str, token: str, parameters: Mapping[str, str], attached: Attachment) -> Any:
+    """Send a PDF with its words and return the result. Raises Undeliverable as `call`."""
+    document = (attached.name, attached.content, "application/pdf")
+    fields: list[tuple[str, str | tuple[str, bytes, str]]] = [*parameters.items(), ("document", document)]
+    body, kind = encode_multipart_formdata(fields)
+    return _result(web.exchange(_url(address, token, "sendDocument"), body, {"Content-Type": kind}, read=UPLOAD), token)
+
+
+def _url(address: str, token: str, method: str) -> str:
+    return f"{address.rstrip('/')}/bot{token}/{method}"
+
+
+def _result(answer: web.Answer, token: str) -> Any:
+    """Return what an answer holds. Raises Undeliverable; no sentence holds the token."""
     said = answer.json
     if answer.status == 200 and said.get("ok") is True:
         return said.get("result")

@@ -64,6 +64,8 @@ class Mail(Channel):
         mail["Message-ID"] = f"<{message.key}@{self.given['sender'].rpartition('@')[2]}>"
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(message.body or message.title)
+        if attached := message.attachment:
+            mail.add_attachment(attached.content, maintype="application", subtype="pdf", filename=attached.name)
         return mail
 
     def _session(self) -> smtplib.SMTP:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from apps.domain.errors import Problem
 from apps.reporting.channels import addresses, botapi
-from apps.reporting.channels.base import Channel, Message, Setting, Settings
+from apps.reporting.channels.base import Attachment, Channel, Message, Setting, Settings
 
 _TOKEN = re.compile(r"[0-9]{3,20}:[A-Za-z0-9_-]{20,100}")
 _CHAT = re.compile(r"-?[0-9]{1,19}|@[A-Za-z0-9_]{4,32}")
@@ -40,6 +40,8 @@ class Telegram(Channel):
 
     def send(self, message: Message) -> str:
         """Send the message and return its number in the chat."""
+        if message.attachment:
+            return self._send_file(message, message.attachment)
         parameters = {
             "chat_id": self.given["chat"],
             "text": message.text[: botapi.LONGEST],
@@ -47,4 +49,14 @@ class Telegram(Channel):
             "link_preview_options": {"is_disabled": True},
         }
         result = botapi.call(self.given["address"], self.given["token"], "sendMessage", parameters)
+        return str(result.get("message_id", "")) if isinstance(result, dict) else ""
+
+    def _send_file(self, message: Message, attached: Attachment) -> str:
+        """Send a file with the words below it."""
+        parameters = {
+            "chat_id": self.given["chat"],
+            "caption": message.text[: botapi.LONGEST_CAPTION],
+            "disable_notification": str(message.severity == "info").lower(),
+        }
+        result = botapi.send_file(self.given["address"], self.given["token"], parameters, attached)
         return str(result.get("message_id", "")) if isinstance(result, dict) else ""

@@ -7,6 +7,7 @@ from typing import Final
 
 from django.db import transaction
 
+from apps.access import history
 from apps.domain.errors import Problem, Refused
 from apps.journal import services as journal
 from apps.reporting.models import BindingCode, Channel, Chat
@@ -37,7 +38,8 @@ def bind(channel_id: int, chat_id: int, code: str, *, now: datetime) -> Chat | N
         if row is None or not BindingCode.objects.filter(pk=row.pk, used_at=None).update(used_at=now):
             return None
         values = {"person": row.person, "bound_at": now}
-        chat, _ = Chat.objects.update_or_create(channel_id=channel_id, chat_id=chat_id, defaults=values)
+        with history.by(row.person.get_username(), source="telegram"):
+            chat, _ = Chat.objects.update_or_create(channel_id=channel_id, chat_id=chat_id, defaults=values)
         chat.confirmations.all().delete()  # what somebody else left open there is not theirs
         payload = {"chat": chat_id, "channel": channel_id, "person": row.person.get_username()}
         journal.record("chat.admitted", f"user:{row.person_id}", actor=row.person.get_username(), payload=payload)

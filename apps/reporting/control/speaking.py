@@ -9,6 +9,7 @@ from typing import Final
 
 from django.db import transaction
 
+from apps.access import history
 from apps.domain.errors import Refused, Unavailable
 from apps.journal import services as journal
 from apps.reporting.control import acting, figures, looking, site
@@ -55,7 +56,8 @@ def answer(chat: Chat, text: str, *, now: datetime, written_at: datetime | None 
 def run(command: Command, asked: Asked) -> Answer:
     """Carry out a command; a refusal is an answer, and what changed something is written down."""
     try:
-        found = command.run(asked)
+        with history.by(asked.actor, source="telegram"):
+            found = command.run(asked)
     except Refused as refused:
         return Answer(text=f"Refused: {refused}")
     except Unavailable as error:

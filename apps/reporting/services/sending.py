@@ -21,6 +21,7 @@ from apps.reporting import locks
 from apps.reporting.channels.base import Message, Undeliverable
 from apps.reporting.models import Attempt, Channel, Delivery, DeliveryStatus, Outcome
 from apps.reporting.pace import DELIVERY, LONGEST_ASKED, Policy
+from apps.reporting.reports import attaching
 from apps.reporting.services import keeping
 from apps.reporting.services.routing import FAILED
 from apps.trading import masking
@@ -116,6 +117,7 @@ def message_of(row: Delivery) -> Message:
         at=row.happened_at,
         title=row.title,
         body=f"{row.body}{more}".strip(),
+        attachment=attaching.of(row),
     )
 
 
