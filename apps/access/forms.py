@@ -1,13 +1,18 @@
 """The form by which a person signs in."""
 
-from typing import Any
+from typing import Any, Final
 
 from allauth.account.forms import LoginForm
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
-from apps.access import sessions
+from apps.access import second_factor, sessions
 from apps.access.desk import pages
+
+_OFFER: Final = 'The password alone opens your account. <a href="{}">Add a second factor</a>.'
 
 
 class SignIn(LoginForm):  # type: ignore[misc] # the library has no types
@@ -28,4 +33,8 @@ class SignIn(LoginForm):  # type: ignore[misc] # the library has no types
         """Sign in, or go on to the second factor; the library has just set an end of its own to the session."""
         response: HttpResponse = super().login(request, redirect_url=redirect_url)
         sessions.limit(request, now=pages.now())
+        user = request.user
+        # Where one is required, the page that asks for it says so.
+        if user.is_authenticated and second_factor.is_offered(user) and not second_factor.is_missing(user):
+            messages.info(request, format_html(_OFFER, reverse("mfa_index")))
         return response

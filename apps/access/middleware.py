@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+from allauth.account import views as account
 from django.conf import settings
 from django.contrib.auth import login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from apps.access import nearness, reauthentication, second_factor, sessions
+from apps.access import history, nearness, reauthentication, second_factor, sessions
 from apps.access.desk import pages
 from apps.access.models import User
 
@@ -36,6 +37,24 @@ class SingleUser:
         return self._answer(request)
 
 
+class Signed:
+    """Says who acts, so that the history of settings can name them; a program may say why in a header."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self._answer = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer a request."""
+
+        def actor() -> str:
+            # Asked for when something is changed: only by then the API has read who a token belongs to.
+            return str(request.user.get_username())
+
+        door = request.path.split("/")[1] or "desk"
+        with history.by(actor, source=door, reason=request.headers.get("X-Change-Reason", "")):
+            return self._answer(request)
+
+
 class Watch:
     """Ends sessions that are over, and holds up whoever lacks the second factor or a recent proof."""
 
@@ -58,8 +77,10 @@ class Watch:
         return self._answer(request)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-        """Ask for a proof before the pages that the settings name."""
+        """Ask for a proof before the pages that the settings name; let everybody sign out where staff do."""
         match = request.resolver_match
+        if match is not None and match.view_name == "admin:logout":
+            return account.logout(request)  # type: ignore[no-any-return]  # the admin's own asks for staff
         if match is None or match.view_name not in settings.REAUTHENTICATE_BEFORE or not _has_session(request):
             return None
         if not request.user.is_authenticated or reauthentication.is_recent(request, now=pages.now()):

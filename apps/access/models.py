@@ -4,10 +4,14 @@ import hashlib
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.db.models.functions import Now
 
 
 class User(AbstractUser):
     """A person or a system account."""
+
+    class Meta(AbstractUser.Meta):
+        permissions = [("see_all_accounts", "Can see everybody's accounts and what hangs on them")]
 
 
 class Scope(models.TextChoices):
@@ -30,6 +34,10 @@ class ApiToken(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    networks = models.JSONField(
+        default=list, blank=True, help_text="The only networks it may be used from, like 10.1.0.0/16; none: anywhere."
+    )
+    seen_from = models.JSONField(default=dict, editable=False, help_text="The last addresses, with when it was there.")
 
     class Meta:
         ordering = ("-id",)
@@ -41,6 +49,38 @@ class ApiToken(models.Model):
     def digest_of(text: str) -> str:
         """Return what is stored of a token: the hex SHA-256 of its text."""
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Pair(models.Model):
+    """A pair of signed tokens (JWT): a short one that lets in, and a long one that is taken once for the next pair.
+
+    The row holds what can be taken back; neither token is stored.
+    """
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="pairs")
+    token = models.ForeignKey(ApiToken, null=True, on_delete=models.CASCADE, related_name="pairs")
+    scope = models.CharField(max_length=8, choices=Scope.choices)
+    sign = models.CharField(
+        max_length=128, editable=False, help_text="Changes with the password and factors; empty with a token."
+    )
+    turn = models.PositiveIntegerField(default=0, help_text="How often it was renewed; only the newest turn renews.")
+    address = models.GenericIPAddressField(null=True)
+    created_at = models.DateTimeField()
+    renewed_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-id",)
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.prefix} ({self.scope})"
+
+    @property
+    def prefix(self) -> str:
+        """Return what it is recognised by in the journal."""
+        return f"jwt {self.pk}"
 
 
 class SignIn(models.Model):
@@ -60,3 +100,30 @@ class SignIn(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} since {self.signed_in_at:%Y-%m-%d %H:%M}"
+
+
+class Change(models.Model):
+    """One change of a setting, written by a trigger in the transaction that made it. Never updated, never deleted."""
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField(db_default=Now())
+    subject = models.CharField(max_length=90, help_text="On whose page it is shown: table:id.")
+    source_table = models.CharField("table", max_length=64)
+    row_id = models.CharField("row", max_length=24)
+    action = models.CharField(max_length=8, choices=[(word, word) for word in ("added", "changed", "deleted")])
+    old = models.JSONField(default=dict, help_text="What was there, of the columns that differ.")
+    new = models.JSONField(default=dict)
+    actor = models.CharField(max_length=150, default="", help_text="Who; empty for the machine.")
+    source = models.CharField(max_length=64, default="", help_text="By which door.")
+    reason = models.CharField(max_length=300, default="", help_text="Why, as the person said.")
+
+    class Meta:
+        ordering = ("-id",)
+        default_permissions = ("view",)
+        indexes = (
+            models.Index(fields=("subject", "-id"), name="change_subject"),
+            models.Index(fields=("at",), name="change_at"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.source_table} {self.row_id} {self.action}"

@@ -24,5 +24,5 @@ def own(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the links of the menu under one's name."""
     links = [("Where you are signed in", "account-sessions"), ("Second factor", "mfa_index")]
     if isinstance(request.user, User) and request.user.has_usable_password():
-        links.append(("Change password", "admin:password_change"))
+        links.append(("Change password", "account_change_password"))
     return [{"title": title, "link": reverse(name)} for title, name in links]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from apps.access import selectors
-from apps.access.models import ApiToken, Scope
+from apps.access import bearers, selectors
+from apps.access.models import Scope
 
 if TYPE_CHECKING:  # the framework loads this module while it loads its views
     from rest_framework.views import APIView
@@ -24,7 +24,7 @@ class ScopePermission(BasePermission):
         if not request.user.is_authenticated:
             return False
         wanted = scope_needed(request.method or "", view)
-        if not isinstance(request.auth, ApiToken) or selectors.includes(request.auth.scope, wanted):
+        if not bearers.is_bearer(request.auth) or selectors.includes(request.auth.scope, wanted):
             return True
         self.message = (
             f"This needs a token with the scope '{wanted}', and this one has '{request.auth.scope}': make one with "
@@ -42,4 +42,4 @@ def scope_needed(method: str, view: APIView) -> Scope:
 def actor_of(request: Request) -> str:
     """Return who asked, for the journal: the user's name, and the token's first characters when it was a token."""
     name: str = request.user.get_username()
-    return f"{name[:130]} ({request.auth.prefix})" if isinstance(request.auth, ApiToken) else name
+    return f"{name[:130]} ({request.auth.prefix})" if bearers.is_bearer(request.auth) else name

@@ -43,6 +43,7 @@ _TRADES: Final = frozenset(
 )
 _WATCHES: Final = frozenset(
     {
+        "access.see_all_accounts",
         "trading.change_position",
         "trading.change_order",
         "trading.restrict",

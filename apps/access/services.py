@@ -1,8 +1,10 @@
 """Making, using and revoking API tokens."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import ip_network
 
 from django.db.models import Q
 
@@ -12,6 +14,12 @@ TOKEN_PREFIX = "ts_"  # noqa: S105 - what scanners of leaked secrets can look fo
 TOKEN_BYTES = 32
 SHOWN = len(TOKEN_PREFIX) + 8  # characters kept in clear, to recognise a token by
 USE_RECORDED_EVERY = timedelta(minutes=1)
+MAX_NETWORKS = 20
+ADDRESSES_KEPT = 10
+
+
+class BadNetwork(Exception):
+    """A network that a token shall be bound to cannot be read; the sentence names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +31,15 @@ class NewToken:
 
 
 def create_token(
-    *, user: User, scope: Scope, now: datetime, name: str = "", expires_at: datetime | None = None
+    *,
+    user: User,
+    scope: Scope,
+    now: datetime,
+    name: str = "",
+    expires_at: datetime | None = None,
+    networks: Sequence[str] = (),
 ) -> NewToken:
-    """Make a token of 256 random bits for a user and store its SHA-256."""
+    """Make a token of 256 random bits for a user and store its SHA-256. Raises BadNetwork."""
     text = TOKEN_PREFIX + secrets.token_hex(TOKEN_BYTES)
     token = ApiToken.objects.create(
         user=user,
@@ -35,6 +49,7 @@ def create_token(
         scope=scope,
         created_at=now,
         expires_at=expires_at,
+        networks=read_networks(networks),
     )
     return NewToken(token=token, text=text)
 
@@ -46,9 +61,29 @@ def revoke_tokens(prefix: str, *, now: datetime) -> list[ApiToken]:
     return rows
 
 
-def record_use(token: ApiToken, *, now: datetime) -> None:
-    """Note that a token was used, at most once a minute: reading must not cost a write each time."""
-    if token.last_used_at is not None and token.last_used_at > now - USE_RECORDED_EVERY:
+def read_networks(texts: Sequence[str]) -> list[str]:
+    """Return networks as they are stored, like 10.1.0.0/16; an address alone is a network of one. Raises BadNetwork."""
+    if len(texts) > MAX_NETWORKS:
+        raise BadNetwork(f"At most {MAX_NETWORKS} networks.")
+    found = []
+    for text in texts:
+        try:
+            found.append(str(ip_network(text.strip())))
+        except ValueError as error:
+            raise BadNetwork(f"{text.strip()[:60]!r} is no network: write it like 10.1.0.0/16.") from error
+    return found
+
+
+def record_use(token: ApiToken, *, now: datetime, address: str | None = None) -> None:
+    """Note when and from where a token was used, at most once a minute: reading must not cost a write each time."""
+    is_recent = token.last_used_at is not None and token.last_used_at > now - USE_RECORDED_EVERY
+    if is_recent and (address is None or address in token.seen_from):
+        return
+    seen = {**token.seen_from, **({address: now.isoformat(timespec="seconds")} if address else {})}
+    newest = dict(sorted(seen.items(), key=lambda item: item[1])[-ADDRESSES_KEPT:])
+    rows = ApiToken.objects.filter(pk=token.pk)
+    if is_recent:
+        rows.update(seen_from=newest)
         return
     long_ago = Q(last_used_at=None) | Q(last_used_at__lte=now - USE_RECORDED_EVERY)
-    ApiToken.objects.filter(long_ago, pk=token.pk).update(last_used_at=now)
+    rows.filter(long_ago).update(last_used_at=now, seen_from=newest)

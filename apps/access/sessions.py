@@ -90,6 +90,12 @@ def end_others(user: Any, *, but: str | None, now: datetime, actor: str) -> int:
     return end([row for row in listed(user, now=now) if row.session_key != but], now=now, actor=actor)
 
 
+def renamed(before: str | None, after: str | None) -> None:
+    """Follow a session that got another key, as a new password gives it one."""
+    if before != after:
+        SignIn.objects.filter(session_key=before).update(session_key=after)
+
+
 def closed(session_key: str | None, *, now: datetime) -> None:
     """Note that a person signed out."""
     SignIn.objects.filter(session_key=session_key, ended_at=None).update(ended_at=now)

@@ -10,8 +10,9 @@ from apps.access import views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="account-sessions"), name="account"),
-    path("login/", RedirectView.as_view(pattern_name="admin:login", query_string=True), name="account_login"),
+    path("login/", views.sign_in, name="account_login"),
     path("logout/", account.logout, name="account_logout"),
+    path("password/", login_required(views.change_password), name="account_change_password"),
     path("inactive/", account.account_inactive, name="account_inactive"),
     path("reauthenticate/", account.reauthenticate, name="account_reauthenticate"),
     path("again/", views.sign_in_again, name="sign-in-again"),

@@ -16,6 +16,8 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from apps.access.desk import cells, pages
+from apps.access.desk.exchange import Exchanged
+from apps.access.desk.past import REASON, AsksWhy
 from apps.access.desk.rows import Page, ReadOnlyPage
 from apps.domain import numbers
 from apps.journal import pulses
@@ -119,7 +121,7 @@ def _fresh(quote: Quote, now: datetime) -> str:
 
 
 @admin.register(Instrument)
-class InstrumentAdmin(Page):
+class InstrumentAdmin(Exchanged, AsksWhy, Page):
     """What can be traded, and on which grid."""
 
     form = InstrumentForm
@@ -140,6 +142,11 @@ class InstrumentAdmin(Page):
     search_fields = ("symbol", "base_currency")
     list_select_related = ("quote",)
     actions_detail = ("chart",)
+    sheet = (
+        *("symbol", "base_currency", "quote_currency", "enabled", "tick_size", "lot_size", "min_quantity"),
+        *("max_quantity", "feed", "fallback_feed", "fallback_symbol", "shard", "calendar", "jump_band"),
+    )
+    sheet_key = ("symbol",)
     fieldsets = (
         (None, {"fields": ("symbol", "base_currency", "quote_currency", "enabled")}),
         ("Grid", {"fields": ("tick_size", "lot_size", "min_quantity", "max_quantity")}),
@@ -150,6 +157,10 @@ class InstrumentAdmin(Page):
         """The symbol is what the feed and the records call it; it stays."""
         return ("symbol", "base_currency", "quote_currency") if obj else ()
 
+    def get_fieldsets(self, request: HttpRequest, obj: Instrument | None = None) -> Any:
+        """Ask why it is changed."""
+        return [*super().get_fieldsets(request, obj), *self.why(request, obj)]
+
     def has_delete_permission(self, request: HttpRequest, obj: Instrument | None = None) -> bool:
         """Instruments are switched off, not deleted: positions and candles name them."""
         return False
@@ -157,7 +168,7 @@ class InstrumentAdmin(Page):
     def save_model(self, request: HttpRequest, obj: Instrument, form: Any, change: bool) -> None:
         """Save and write down who changed what."""
         super().save_model(request, obj, form, change)
-        changes = {name: str(form.cleaned_data[name]) for name in form.changed_data}
+        changes = {name: str(form.cleaned_data[name]) for name in form.changed_data if name != REASON}
         kind = "instrument.changed" if change else "instrument.added"
         payload = {"instrument": obj.symbol, "changes": changes}
         journal.record(kind, f"instrument:{obj.pk}", actor=pages.actor(request), payload=payload)

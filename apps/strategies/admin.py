@@ -13,6 +13,8 @@ from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from apps.access.desk import cells, pages
+from apps.access.desk.exchange import Exchanged
+from apps.access.desk.past import REASON, AsksWhy
 from apps.access.desk.rows import Page, ReadOnlyPage
 from apps.domain.plugins import PluginError
 from apps.domain.strategies import contract
@@ -109,7 +111,7 @@ def last_signals(row: Strategy) -> str:
 
 
 @admin.register(Strategy)
-class StrategyAdmin(Page):
+class StrategyAdmin(Exchanged, AsksWhy, Page):
     """Which strategies run, on what, with which parameters, and how far each has come."""
 
     form = StrategyForm
@@ -119,9 +121,16 @@ class StrategyAdmin(Page):
     autocomplete_fields = ("instruments",)
     readonly_fields = (stage, told, last_signals)
     actions_detail = ("see_stage", "run_backtest")
+    sheet = ("name", "plugin", "bar_seconds", "instruments", "enabled", "parameters")
+    sheet_key = ("name",)
+    why_required = False  # the gate asks for evidence, and for a reason, where a change matters
 
     class Media:
         js = ("strategies/parameters.js",)
+
+    def sheet_cells(self, row: Strategy) -> dict[str, str]:
+        """Show every parameter, defaults included."""
+        return {**super().sheet_cells(row), "parameters": parameter_forms.told(STRATEGIES, row.plugin, row.parameters)}
 
     def get_fieldsets(self, request: HttpRequest, obj: Strategy | None = None) -> Any:
         """Give the parameters a part of their own, which follows the plug-in that is chosen."""
@@ -137,7 +146,8 @@ class StrategyAdmin(Page):
         parameters = ("Parameters", {"fields": names, "classes": ("parameters",), "description": said})
         if obj is None:
             return [(None, {"fields": SETTINGS}), parameters]
-        return [(None, {"fields": (stage, *SETTINGS)}), parameters, _told("Last signals", last_signals)]
+        why = self.why(request, obj)
+        return [(None, {"fields": (stage, *SETTINGS)}), parameters, *why, _told("Last signals", last_signals)]
 
     def get_form(self, request: HttpRequest, obj: Strategy | None = None, change: bool = False, **kwargs: Any) -> Any:
         """Add the fields of the plug-in's parameters to the form."""
@@ -155,7 +165,7 @@ class StrategyAdmin(Page):
             else:
                 obj.save()
             stages.void_if_changed(obj, actor=pages.actor(request))
-            changes = {name: str(form.cleaned_data.get(name)) for name in form.changed_data}
+            changes = {name: str(form.cleaned_data.get(name)) for name in form.changed_data if name != REASON}
             kind = "strategy.changed" if change else "strategy.added"
             payload = {"strategy": obj.name, "changes": changes}
             journal.record(kind, selectors.subject(obj.pk), actor=pages.actor(request), payload=payload)

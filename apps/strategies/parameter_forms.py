@@ -1,5 +1,6 @@
 """Forms made of a plug-in's own schema: one field per parameter, with its help, its bounds and its default."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, Protocol
 
@@ -33,6 +34,14 @@ def initial(plugin: type[Plugin], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the fields show at first: the values given, and defaults for the others."""
     properties = parameters.properties(plugin.Parameters)
     return {PREFIX + name: values.get(name, item["default"]) for name, item in properties.items()}
+
+
+def told(registry: Any, name: str, stored: Mapping[str, Any]) -> str:
+    """Return the parameters of a row as JSON: all of them, or those stored where the plug-in is not installed."""
+    usual: dict[str, Any] = {}
+    if name in registry.names():
+        usual = {key: item["default"] for key, item in parameters.properties(registry.get(name).Parameters).items()}
+    return json.dumps({**usual, **stored}, sort_keys=True)
 
 
 def values(plugin: type[Plugin], cleaned: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,4 +90,4 @@ def _help(item: Mapping[str, Any]) -> str:
     return " ".join(said)
 
 
-__all__ = ["PREFIX", "check", "fields", "initial", "values"]
+__all__ = ["PREFIX", "check", "fields", "initial", "told", "values"]

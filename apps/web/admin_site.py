@@ -1,25 +1,11 @@
-"""The admin's sidebar and its first page: trading at a glance. Named by the UNFOLD settings."""
+"""The admin's sidebar and what is the same on every page of it. Named by the UNFOLD settings."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
-from decimal import Decimal
-from math import ceil
-from typing import Any, NamedTuple
+from typing import Any
 
-from django.db.models import Count, QuerySet, Value
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
-from django.utils import timezone
-
-from apps.domain.states import ExitStatus, PositionStatus
-from apps.journal.models import Lease, Pulse
-from apps.market.models import FeedStatus
-from apps.trading import selectors
-
-SILENT_AFTER = timedelta(seconds=10)
-NEWEST = 10_000  # exits the percentiles are taken of, at most
-ALERT_WAITING = timedelta(seconds=2)
 
 # Section -> (title, icon, app, model)
 SECTIONS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
@@ -65,14 +51,18 @@ SECTIONS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
         ("Feeds", "rss_feed", "market", "feedstatus"),
         ("Leaders", "flag", "journal", "lease"),
         ("Processes", "monitor_heart", "journal", "pulse"),
+        ("Log lines", "article", "journal", "logline"),
         ("Timetable", "schedule", "django_celery_beat", "periodictask"),
+        ("Jobs by calendar", "event_repeat", "ops", "job"),
         ("Backups", "backup", "ops", "backuprun"),
+        ("Configuration", "tune", "ops", "configurationversion"),
     ),
     "Access": (
         ("Users", "person", "access", "user"),
         ("Groups", "group", "auth", "group"),
         ("API tokens", "key", "access", "apitoken"),
         ("Sign-ins", "devices", "access", "signin"),
+        ("Changes of settings", "manage_history", "access", "change"),
     ),
 }
 # Section -> (title, icon, name of the address, permission): pages that belong to no model.
@@ -108,85 +98,6 @@ def favicon(request: HttpRequest) -> str:
 def environment(request: HttpRequest) -> list[str]:
     """Say beside the title that no real money moves."""
     return ["Paper", "info"]
-
-
-def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Return what the first page shows, in a fixed number of queries."""
-    now = timezone.now()
-    waiting = selectors.exits_waiting()
-    return context | {
-        "now": now,
-        "books": books(request),
-        **_counts(
-            open_positions=selectors.positions(request.user).exclude(status=PositionStatus.CLOSED),
-            closes_today=selectors.positions(request.user).filter(closed_at__gte=_midnight(now)),
-            discrepancies=selectors.discrepancies(request.user),
-        ),
-        "waiting": waiting,
-        "waiting_long": bool(waiting.oldest and now - waiting.oldest > ALERT_WAITING),
-        "latency": latency(now),
-        "feeds": list(FeedStatus.objects.all()),
-        "restrictions": selectors.restrictions(),
-        "may_stop": request.user.has_perm("trading.restrict"),
-        "leaders": list(Lease.objects.all()),
-        "pulses": [(pulse, now - pulse.beat_at < SILENT_AFTER) for pulse in Pulse.objects.all()],
-        "recent": selectors.exits(request.user).filter(status=ExitStatus.DONE).order_by("-closed_at")[:8],
-    }
-
-
-class Books(NamedTuple):
-    """What the person's accounts are worth together in one currency."""
-
-    currency: str
-    equity: Decimal
-    profit: Decimal  # taken and open, less fees
-    exact: bool  # False when a price is missing
-
-
-def books(request: HttpRequest) -> list[Books]:
-    """Return the sum of the person's accounts per currency."""
-    sheets = selectors.balances(selectors.for_user(request.user).values_list("id", flat=True))
-    sums: dict[str, Books] = {}
-    for sheet in (sheet for group in sheets.values() for sheet in group):
-        last = sums.get(sheet.currency, Books(sheet.currency, Decimal(0), Decimal(0), True))
-        equity = sheet.cash + sheet.holdings if sheet.equity is None else sheet.equity
-        profit = equity - sheet.deposits
-        exact = last.exact and sheet.equity is not None
-        sums[sheet.currency] = Books(sheet.currency, last.equity + equity, last.profit + profit, exact)
-    return list(sums.values())
-
-
-class Latency(NamedTuple):
-    """Tick to close in milliseconds over the last hour."""
-
-    exits: int
-    p50: float
-    p99: float
-
-
-def latency(now: datetime) -> Latency | None:
-    """Return the percentiles of the last hour's newest exits; None when there were none."""
-    found = sorted(selectors.exit_latencies(since=now - timedelta(hours=1), limit=NEWEST))
-    if not found:
-        return None
-
-    def percentile(part: float) -> float:
-        return found[ceil(part * len(found)) - 1] * 1000
-
-    return Latency(len(found), percentile(0.5), percentile(0.99))
-
-
-def _counts(**rows: QuerySet[Any]) -> dict[str, int]:
-    """Count several things with one query."""
-    first, *rest = (
-        each.order_by().annotate(what=Value(name)).values_list("what").annotate(Count("pk"))
-        for name, each in rows.items()
-    )
-    return dict.fromkeys(rows, 0) | dict(first.union(*rest, all=True))
-
-
-def _midnight(now: datetime) -> datetime:
-    return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _item(title: str, icon: str, app: str, model: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from apps.access import roles
 from apps.access.models import User
 
 PASSWORD = "long-enough-4-a-test"
-SIGN_IN = "/admin/login/"
+SIGN_IN = "/account/login/"
 
 
 @pytest.fixture(autouse=True)

@@ -110,6 +110,8 @@ def test_list_shows_what_can_be_recognised_and_never_the_token(ada: User) -> Non
         "expires_at",
         "last_used_at",
         "revoked_at",
+        "networks",
+        "seen_from",
     }
 
 

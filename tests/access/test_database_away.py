@@ -49,7 +49,7 @@ def clerk(person: Make) -> Person:
 @pytest.mark.parametrize("signed_in", [True, False], ids=["in the session", "in the view"])
 def test_when_nobody_answers_at_the_database_the_page_says_so_and_asks_again(clerk: Person, signed_in: bool) -> None:
     browser = clerk.browser if signed_in else Client(raise_request_exception=False)
-    address = "/admin/" if signed_in else "/admin/login/"
+    address = "/admin/" if signed_in else "/account/login/"
     with refused_port() as port, database_at(port):
         answer = browser.get(address) if signed_in else browser.post(address, {"username": "a", "password": "b"})
         with pytest.raises(OperationalError):

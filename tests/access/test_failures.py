@@ -79,11 +79,11 @@ def test_a_program_gets_a_problem(clerk: Person, address: str, status: int) -> N
 
 def test_a_form_without_its_sign_is_told_why(person: Make) -> None:
     browser = Client(enforce_csrf_checks=True)
-    answer = browser.post("/admin/login/", {"username": "x", "password": "y"})
+    answer = browser.post("/account/login/", {"username": "x", "password": "y"})
     assert answer.status_code == 403
     assert "no cookie" in text_of(answer)
-    browser.get("/admin/login/")
-    answer = browser.post("/admin/login/", {"username": "x", "password": "y", "csrfmiddlewaretoken": "a" * 64})
+    browser.get("/account/login/")
+    answer = browser.post("/account/login/", {"username": "x", "password": "y", "csrfmiddlewaretoken": "a" * 64})
     assert answer.status_code == 403
     assert "no longer valid" in text_of(answer)
 

@@ -28,6 +28,7 @@ from django.urls import resolve
 from apps.access import roles, sessions
 from apps.access.models import User
 from apps.market.models import Instrument
+from apps.trading import selectors
 from apps.trading.models import Account
 from apps.trading.services import accounts
 from tests.access import matrix
@@ -50,7 +51,7 @@ ONESELF = (
 )
 OPEN_TO_ALL = (
     "account/login/", "account/logout/", "account/inactive/", "account/again/", "account/2fa/authenticate/",
-    "admin/login/", "admin/logout/", "health/", "metrics", "api/schema", "api/docs",
+    "admin/login/", "admin/logout/", "health/", "metrics", "api/schema", "api/docs", "api/client.ts",
 )  # fmt: skip
 
 
@@ -121,7 +122,7 @@ def asked(person: Person | None, method: str, address: str) -> HttpResponse:
 
 
 def letter(answer: HttpResponse) -> str:
-    if answer.status_code == 302 and answer.url.startswith("/admin/login/?next="):
+    if answer.status_code == 302 and answer.url.startswith(("/admin/login/?next=", "/account/login/?next=")):
         return "L"
     return "-" if answer.status_code in (401, 403, 404) else "+"
 
@@ -189,15 +190,17 @@ def test_a_viewer_who_posts_everywhere_changes_nothing_of_trading(people: dict[s
     assert facts() == before
 
 
-def test_nobody_but_a_superuser_reaches_rows_of_others(people: dict[str, Person | None]) -> None:
+def test_nobody_reaches_rows_of_others_without_the_right_to_see_all(people: dict[str, Person | None]) -> None:
     root = people["superuser"]
     assert root is not None
     pages = [page for page in matrix.pages() if page.model.startswith("trading_") and "<" in page.route]
     theirs = {page: row_for(page, root.user) for page in pages}
     owned = {page for page in pages if theirs[page] != MISSING and belongs(page)}
     assert len(owned) >= 15
-    for name in ("viewer", "trader", "risk officer", "administrator"):
+    for name in ("viewer", "trader"):
         person = people[name]
+        assert person is not None
+        assert not selectors.sees_all(person.user)
         for page in owned:
             answer = asked(person, "GET", page.address(theirs[page]))
             assert answer.status_code in (302, 403, 404), f"{name} sees {page.route}"

@@ -118,9 +118,9 @@ def test_who_signs_in_elsewhere_alone_signs_in_again(boss: Person) -> None:
     made_old(boss)
     asked = boss.get(DANGEROUS)
     assert asked.url.startswith("/account/again/")
-    assert boss.get(asked.url).url == f"/admin/login/?next={quote(DANGEROUS, safe='')}"
+    assert boss.get(asked.url).url == f"/account/login/?next={quote(DANGEROUS, safe='')}"
     assert boss.get("/admin/").status_code == 302
-    assert boss.get("/account/again/?next=//evil.example/").url == "/admin/login/"
+    assert boss.get("/account/again/?next=//evil.example/").url == "/account/login/"
 
 
 @pytest.fixture

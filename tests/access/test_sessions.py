@@ -19,7 +19,7 @@ from apps.web.gateway import grants
 from tests.access.conftest import PASSWORD, SIGN_IN, Person, now, text_of
 
 Make = Callable[..., Person]
-FIRST = "/admin/"
+FIRST = "/desk/"
 LIST = "/account/sessions/"
 
 
@@ -96,6 +96,24 @@ def test_a_new_password_ends_all_other_sessions(ann: Person) -> None:
     assert ann.get(FIRST).status_code == 200
 
 
+@pytest.mark.parametrize("staff", [True, False], ids=["staff", "others"])
+def test_everybody_changes_their_password_and_stays_signed_in_here_alone(person: Make, staff: bool) -> None:
+    zoe = person("zoe", is_staff=staff)
+    zoe.gives_password()
+    other = another(zoe)
+    new = "an-even-longer-password-4-a-test"
+    assert "wrong" not in text_of(zoe.get("/account/password/"))
+    bad = zoe.post("/account/password/", {"oldpassword": "wrong", "password1": new, "password2": new})
+    assert bad.status_code == 200
+    assert other.get(FIRST).status_code == 200
+    assert zoe.post("/account/password/", {"oldpassword": PASSWORD, "password1": new, "password2": new}).url == LIST
+    assert other.get(FIRST).url.startswith(SIGN_IN)
+    assert zoe.get(FIRST).status_code == 200
+    (row,) = sessions.listed(zoe.user, now=now())
+    assert row.session_key == zoe.browser.session.session_key, "the list follows the session's new key"
+    assert zoe.gives_password(new, SIGN_IN).status_code == 302
+
+
 def test_a_password_set_by_an_administrator_ends_all_sessions(ann: Person, person: Make) -> None:
     boss = person("boss", superuser=True, signed_in=True)
     new = "an-even-longer-password-4-a-test"
@@ -119,7 +137,7 @@ def test_half_an_hour_without_anything_done_ends_a_session(ann: Person, clock: C
     assert ann.get(FIRST).status_code == 200, "doing something begins the half hour anew"
     key = ann.browser.session.session_key
     clock(timedelta(minutes=31))
-    assert grants.rights(grants.Session(key), now()) is None, "the socket ends with the session"
+    assert grants.rights(grants.Session(key), pages.now()) is None, "the socket ends with the session"
     assert ann.get(FIRST).url.startswith(SIGN_IN)
 
 

@@ -1,6 +1,7 @@
 """Signing in: password, second factor, recovery codes, lockout; and what each of them says when it refuses."""
 
 from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 from allauth.mfa.models import Authenticator
@@ -16,7 +17,7 @@ from apps.journal.models import Event
 from tests.access.conftest import PASSWORD, SIGN_IN, Person, text_of
 
 Make = Callable[..., Person]
-FIRST = "/admin/"
+FIRST = "/desk/"
 
 
 def test_a_password_opens_the_first_page_where_no_second_factor_is_required(person: Make) -> None:
@@ -37,7 +38,8 @@ def test_a_wrong_password_says_so_and_does_not_tell_names_apart(person: Make) ->
 def test_after_signing_in_one_is_where_one_wanted_to_go_but_never_elsewhere(person: Make) -> None:
     ann = person("ann", roles.VIEWER)
     wanted = reverse("admin:trading_position_changelist")
-    assert ann.get(wanted).url == f"{SIGN_IN}?next={wanted}"
+    door = ann.get(wanted).url
+    assert ann.get(door).url == f"{SIGN_IN}?next={quote(wanted, safe='')}"
     assert ann.gives_password(path=f"{SIGN_IN}?next={wanted}").url == wanted
     bob = person("bob")
     assert bob.gives_password(path=f"{SIGN_IN}?next=https://evil.example/").url == FIRST
@@ -67,11 +69,39 @@ def test_staff_enrol_at_the_first_sign_in_before_anything_opens(person: Make) ->
 
 def test_who_is_not_of_the_staff_is_told_what_is_not_theirs(person: Make) -> None:
     zoe = person("zoe", is_staff=False)
-    zoe.gives_password()
+    assert zoe.gives_password().url == FIRST
+    assert zoe.get(FIRST).status_code == 200
     assert zoe.get("/api/v1/positions").status_code == 200
-    answer = zoe.browser.get(FIRST, follow=True)
-    assert answer.status_code == 403
-    assert "not of the staff" in text_of(answer)
+    for path in ("/admin/", "/admin/trading/position/", "/gauges", "/admin/login/"):
+        answer = zoe.browser.get(path, follow=True)
+        assert answer.status_code == 403, path
+        assert "not of the staff" in text_of(answer)
+        assert 'href="/desk/"' in text_of(answer)
+
+
+def test_everybody_signs_in_on_one_page_and_comes_to_the_desk(person: Make) -> None:
+    ann = person("ann", roles.VIEWER)
+    assert ann.get("/").url == FIRST
+    assert ann.get(FIRST).url == f"{SIGN_IN}?next={FIRST}"
+    assert ann.get("/admin/").url == "/admin/login/?next=/admin/"
+    assert ann.get("/admin/login/?next=/admin/").url == f"{SIGN_IN}?next=%2Fadmin%2F"
+    assert ann.get("/admin/login/?next=//evil.example/").url == f"{SIGN_IN}?next=%2Fadmin%2F"
+    assert ann.post("/admin/login/", {"username": "ann", "password": PASSWORD}).url.startswith(SIGN_IN)
+    assert ann.get(FIRST).status_code == 302, "the old address takes no passwords"
+    ann.gives_password()
+    assert ann.get(SIGN_IN).url == FIRST, "who is signed in is not asked again"
+    assert ann.get("/admin/login/?next=/statistics").url == "/statistics"
+
+
+@pytest.mark.parametrize("staff", [True, False], ids=["staff", "others"])
+@pytest.mark.parametrize("address", ["/admin/logout/", "/account/logout/"])
+def test_everybody_signs_out_and_is_asked_to_sign_in(person: Make, address: str, staff: bool) -> None:
+    ann = person("ann", is_staff=staff)
+    ann.gives_password()
+    assert ann.get(address).status_code == 200, "a link asks first"
+    assert ann.get(FIRST).status_code == 200
+    assert ann.post(address).url == SIGN_IN
+    assert ann.get(FIRST).status_code == 302
 
 
 @pytest.fixture

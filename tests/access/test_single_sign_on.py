@@ -104,7 +104,7 @@ def provider(settings: Settings) -> Iterator[Provider]:
 
 def signs_in(person: Person) -> HttpResponse:
     """Follow the button on the sign-in page to the provider and back."""
-    assert "Company sign-in" in text_of(person.get("/admin/login/"))
+    assert "Company sign-in" in text_of(person.get("/account/login/"))
     leaving = person.post("/account/oidc/sso/login/?next=/statistics")
     assert leaving.status_code == 302
     back = requests.get(leaving.url, allow_redirects=False, timeout=5).headers["Location"]

@@ -282,6 +282,7 @@ def test_an_account_is_opened_with_a_deposit_and_paid_in_to(desk: Client, root: 
 
 def test_costs_of_an_account_are_changed_and_written_down(desk: Client, account: Account) -> None:
     given = {"name": "paper", "fee_rate": "0.002", "fee_fixed": "0", "slippage_rate": "0", "slippage_fixed": "0"}
+    given["change_reason"] = "the venue is dearer now"
     address = reverse("admin:trading_account_change", args=[account.pk])
     assert "not a plain" in str(desk.post(address, given | {"fee_rate": "1e-3"}).context["adminform"].form.errors)
     assert desk.post(address, given).status_code == 302
@@ -303,6 +304,7 @@ INSTRUMENT = {
     "calendar": "24/7",
     "jump_band": "0.2",
     "enabled": "on",
+    "change_reason": "a test",
 }
 BAD_INSTRUMENTS = {
     "small letters": ({"symbol": "eth"}, "symbol", "Use capitals"),

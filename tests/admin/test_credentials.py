@@ -215,6 +215,7 @@ def test_saving_costs_never_switches_anything(desk: Client, real: Account) -> No
     shown = {name: form[name].value() for name in form.fields}
     values = {name: "" if value is None else value for name, value in shown.items()} | {
         "name": "renamed",
+        "change_reason": "a test",
         "live": "on",
         "broker": "paper",
     }

@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from apps.access.models import User
+from apps.access.models import Change, User
 from apps.domain.errors import Refused
 from apps.domain.orders import OrderKind
 from apps.domain.restrictions import Scope
@@ -48,7 +48,16 @@ def counted(browser: Client, address: str) -> int:
 
 def given(rule: str, where: str = "site:0", **parameters: Any) -> dict[str, Any]:
     fields = {f"parameter_{name}": value for name, value in parameters.items()}
-    return {"rule": rule, "where": where, "profile": "", "action": "refuse", "enabled": "on", "note": "", **fields}
+    return {
+        "rule": rule,
+        "where": where,
+        "profile": "",
+        "action": "refuse",
+        "enabled": "on",
+        "note": "",
+        "change_reason": "",
+        **fields,
+    }
 
 
 def limit(rule: str, scope: Scope = Scope.SITE, target: int = 0, **more: Any) -> RiskLimit:
@@ -99,12 +108,20 @@ def test_a_limit_is_made_on_a_form_of_its_rule_and_the_journal_says_by_whom(desk
     assert (event.actor, event.payload["parameters"]) == ("root", {"rate": 0.5})
     change = f"{LIMITS}{row.pk}/change/"
     assert 'value="0.5"' in page(desk, change)
-    desk.post(change, {**given("max_gross_exposure", f"account:{account.pk}", rate="0.4", amount="0")})
+    wish = given("max_gross_exposure", f"account:{account.pk}", rate="0.4", amount="0")
+    assert "This field is required" in desk.post(change, wish).content.decode(), "a change says why"
+    desk.post(change, wish | {"change_reason": "a bad week"})
     row.refresh_from_db()
     assert row.parameters == {"rate": 0.4}
     assert f"account {account}" in page(desk, LIMITS)
-    desk.post(f"{LIMITS}{row.pk}/delete/", {"post": "yes"})
+    past = page(desk, f"{LIMITS}{row.pk}/history/")
+    for words in ("root", "admin", "a bad week", "rate 0.5", "rate 0.4", "changed", "added"):
+        assert words in past, words
+    desk.post(f"{LIMITS}{row.pk}/delete/", {"post": "yes", "change_reason": "no use"})
     assert not RiskLimit.objects.exists()
+    told = Change.objects.filter(subject=f"trading_risklimit:{row.pk}").values_list("action", "actor", "reason")
+    assert list(told) == [("deleted", "root", "no use"), ("changed", "root", "a bad week"), ("added", "root", "")]
+    assert "no use" in page(desk, "/admin/access/change/?what=trading_risklimit")
     assert [event.kind for event in Event.objects.filter(kind__startswith="risk.limit").order_by("id")] == [
         "risk.limit_added",
         "risk.limit_changed",
@@ -160,7 +177,9 @@ def test_a_profile_shows_its_limits_and_is_chosen_on_the_account(desk: Client, a
         "limits-0-id": row.pk,
         "limits-0-profile": profile.pk,
     }
-    assert desk.post(address, {"name": "Careful", "description": "", **formset}).status_code == 302
+    assert (
+        desk.post(address, {"name": "Careful", "description": "", "change_reason": "x", **formset}).status_code == 302
+    )
     row.refresh_from_db()
     assert not row.enabled, "the box was not ticked"
     assert Event.objects.filter(kind="risk.limit_changed", subject=f"risklimit:{row.pk}").exists()

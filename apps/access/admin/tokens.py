@@ -32,6 +32,19 @@ class NewTokenForm(forms.Form):
         widget=UnfoldAdminIntegerFieldWidget,
         help_text="Days until it expires; empty: never.",
     )
+    networks = LineField(
+        max_length=400,
+        required=False,
+        help_text="The only networks it may be used from, like 10.1.0.0/16, 192.0.2.7; empty: anywhere.",
+    )
+
+    def clean_networks(self) -> list[str]:
+        """Return the networks. Raises ValidationError."""
+        words = str(self.cleaned_data["networks"]).replace(",", " ").split()
+        try:
+            return services.read_networks(words)
+        except services.BadNetwork as error:
+            raise forms.ValidationError(str(error)) from error
 
 
 @cells.computed("state")
@@ -39,6 +52,18 @@ def state(row: ApiToken) -> str:
     """Say whether a token may be used, and if not why."""
     reason = selectors.why_unusable(row, pages.now())
     return cells.tag("usable", "good") if not reason else cells.tag(reason, "idle")
+
+
+@cells.computed("only from")
+def only_from(row: ApiToken) -> str:
+    """Name the networks a token is bound to."""
+    return ", ".join(row.networks) or "anywhere"
+
+
+@cells.computed("last seen from")
+def seen_from(row: ApiToken) -> str:
+    """Name the addresses a token was used from, the last one first."""
+    return ", ".join(sorted(row.seen_from, key=lambda address: str(row.seen_from[address]), reverse=True)) or "nowhere"
 
 
 @admin.register(ApiToken)
@@ -55,7 +80,7 @@ class ApiTokenAdmin(ReadOnlyPage):
         cells.instant("expires_at"),
         cells.instant("last_used_at"),
     )
-    shown = (*list_display, cells.instant("revoked_at"))
+    shown = (*list_display, cells.instant("revoked_at"), only_from, seen_from)
     list_filter = ("scope", ("revoked_at", admin.EmptyFieldListFilter))
     search_fields = ("prefix", "name", "user__username")
     list_select_related = ("user",)
@@ -99,7 +124,14 @@ class ApiTokenAdmin(ReadOnlyPage):
         at, days = pages.now(), given["expires_days"]
         expires_at = at + timedelta(days=days) if days else None
         scope = Scope(given["scope"])
-        return services.create_token(user=given["user"], scope=scope, name=given["name"], now=at, expires_at=expires_at)
+        return services.create_token(
+            user=given["user"],
+            scope=scope,
+            name=given["name"],
+            now=at,
+            expires_at=expires_at,
+            networks=given["networks"],
+        )
 
     def _show_once(self, request: HttpRequest, made: services.NewToken, back: str) -> HttpResponse:
         context = self.admin_site.each_context(request) | {

@@ -17,6 +17,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from apps.access import roles, second_factor, sessions
 from apps.access.desk import cells, pages
+from apps.access.desk.past import AsksWhy
 from apps.access.desk.rows import Page
 from apps.access.models import User
 
@@ -49,7 +50,7 @@ def factor(row: User) -> str:
 
 
 @admin.register(User)
-class UserAdmin(BaseUserAdmin, Page):  # type: ignore[type-arg]  # stubs are generic, Django is not
+class UserAdmin(AsksWhy, BaseUserAdmin, Page):  # type: ignore[type-arg,misc]  # stubs are generic, Django is not
     """People and system accounts; deactivating one ends its sessions and sockets within seconds."""
 
     form = UserForm
@@ -60,12 +61,17 @@ class UserAdmin(BaseUserAdmin, Page):  # type: ignore[type-arg]  # stubs are gen
     date_hierarchy = None
     readonly_fields = ("last_login", "date_joined")
     actions_detail = ("reset_factor",)
+    why_required = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """Know of all users on a page in one query whether they have a second factor."""
         rows: QuerySet[User] = super().get_queryset(request)
         theirs = Authenticator.objects.filter(user_id=OuterRef("pk")).exclude(type=Authenticator.Type.RECOVERY_CODES)
         return rows.annotate(has_factor=Exists(theirs))
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Ask why it is changed."""
+        return [*super().get_fieldsets(request, obj), *self.why(request, obj)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Let only superusers make superusers, or give single permissions."""
@@ -112,7 +118,7 @@ admin.site.unregister(Group)  # Django's own, without the site's look
 
 
 @admin.register(Group)
-class GroupAdmin(BaseGroupAdmin, Page):
+class GroupAdmin(BaseGroupAdmin, Page):  # type: ignore[misc]  # both say how pages are counted
     """Groups of permissions; the four roles are what this version of the site says, others are your own."""
 
     def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:

@@ -7,7 +7,9 @@ from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin, TabularInline
 
 from apps.access.desk.cells import Cell
+from apps.access.desk.counting import Estimating
 from apps.access.desk.fields import NumberField
+from apps.access.desk.past import Past
 
 
 class StrictNumbers:
@@ -20,12 +22,13 @@ class StrictNumbers:
         return super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc] # the mixed-in class has it
 
 
-class Page(StrictNumbers, ModelAdmin):  # type: ignore[misc] # Unfold has no types
+class Page(StrictNumbers, Past, ModelAdmin):  # type: ignore[misc] # Unfold has no types
     """A list and a form for settings that a person may edit."""
 
     list_per_page = 50
     list_max_show_all = 200
     show_full_result_count = False  # counting a large table twice shows nothing
+    paginator = Estimating  # nor once, for every page of millions of rows
     warn_unsaved_form = True
     list_fullwidth = True
 

@@ -151,13 +151,33 @@ def _give_up(due: Due, host: Host, error: Exception) -> None:
     _record_failure(due, str(error))
 
 
+# The journal has a signal only when it says something else than the one before it: screens follow the journal.
 _INSERT = """
-INSERT INTO strategies_signal (strategy_id, instrument_id, bar_at, stance, price, made_at, weight, reason, version,
-    parameters, plan)
-SELECT w.* FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::smallint[], %s::numeric[],
-    %s::timestamptz[], %s::numeric[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[]) AS w
-ON CONFLICT (strategy_id, instrument_id, bar_at) DO NOTHING
-RETURNING id
+WITH made AS (
+    INSERT INTO strategies_signal (strategy_id, instrument_id, bar_at, stance, price, made_at, weight, reason, version,
+        parameters, plan)
+    SELECT w.* FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::smallint[], %s::numeric[],
+        %s::timestamptz[], %s::numeric[], %s::text[], %s::text[], %s::jsonb[], %s::jsonb[]) AS w
+    ON CONFLICT (strategy_id, instrument_id, bar_at) DO NOTHING
+    RETURNING *
+), told AS (
+    INSERT INTO journal_event (kind, subject, actor, payload)
+    SELECT 'signal.changed', 'strategy:' || made.strategy_id, '', jsonb_build_object(
+        'signal', made.id, 'strategy', s.name, 'instrument', i.symbol, 'bar_at', made.bar_at, 'stance', made.stance,
+        'before', before.stance, 'weight', trim_scale(made.weight)::text, 'price', trim_scale(made.price)::text,
+        'plan', made.plan, 'reason', made.reason)
+    FROM made
+    JOIN strategies_strategy s ON s.id = made.strategy_id
+    JOIN market_instrument i ON i.id = made.instrument_id
+    LEFT JOIN LATERAL (
+        SELECT b.stance, b.weight FROM strategies_signal b
+        WHERE b.strategy_id = made.strategy_id AND b.instrument_id = made.instrument_id AND b.bar_at < made.bar_at
+        ORDER BY b.bar_at DESC LIMIT 1
+    ) AS before ON true
+    WHERE made.stance <> coalesce(before.stance, 0) OR made.weight IS DISTINCT FROM before.weight
+    ORDER BY made.id
+)
+SELECT id FROM made
 """
 
 

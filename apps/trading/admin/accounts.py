@@ -14,6 +14,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from apps.access.desk import cells, pages
 from apps.access.desk.fields import LineField, NumberField
+from apps.access.desk.past import REASON, AsksWhy
 from apps.access.models import User
 from apps.domain import numbers
 from apps.journal import services as journal
@@ -76,7 +77,7 @@ BALANCES = (
 
 
 @admin.register(Account)
-class AccountAdmin(Own):
+class AccountAdmin(AsksWhy, Own):
     """Accounts with their balances. Name and costs may be changed; money only comes in through the page for it."""
 
     account_path = "pk"
@@ -102,6 +103,10 @@ class AccountAdmin(Own):
         """Let nobody choose a profile who may not change limits."""
         fixed = () if request.user.has_perm("trading.change_risklimit") else ("risk_profile",)
         return (*self.readonly_fields, *fixed)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Account | None = None) -> Any:
+        """Ask why it is changed."""
+        return [*super().get_fieldsets(request, obj), *self.why(request, obj)]
 
     def has_delete_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
         """Accounts stay: the books name them."""
@@ -173,8 +178,9 @@ class AccountAdmin(Own):
 
     def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
         """Save name and costs, and write down who changed what."""
-        obj.save(update_fields=form.changed_data)  # nothing else: its switches and broker belong to services
-        changes = {name: str(form.cleaned_data[name]) for name in form.changed_data}
+        changed = [name for name in form.changed_data if name != REASON]
+        obj.save(update_fields=changed)  # nothing else: its switches and broker belong to services
+        changes = {name: str(form.cleaned_data[name]) for name in changed}
         journal.record(
             "account.changed",
             f"account:{obj.pk}",

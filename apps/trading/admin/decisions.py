@@ -62,7 +62,7 @@ class DecisionAdmin(OwnReadOnly):
         by,
         cells.instant("at"),
     )
-    list_filter = ("approved", "source", "side", AccountFilter, InstrumentFilter)
+    list_filter = ("approved", "side", AccountFilter, InstrumentFilter)
     search_fields = ("=id", "=request_key", "=signal__id", "reason")
     search_help_text = "Number, request key, number of the signal, or words of the reason"
     list_select_related = ("account", "instrument", "strategy")

@@ -82,7 +82,7 @@ class ExitAdmin(OwnReadOnly):
         cells.text("drain.worker", "worker"),
         "epoch",
     )
-    list_filter = ("status", "reason", "late", "source", PositionsAccountFilter, PositionsInstrumentFilter)
-    search_fields = ("=id", "=position__id", "=actor")
-    search_help_text = "Number of the exit or of the position, or who asked"
+    list_filter = ("status", "reason", "late", PositionsAccountFilter, PositionsInstrumentFilter)
+    search_fields = ("=id", "=position__id", "=actor", "=source")
+    search_help_text = "Number of the exit or of the position, who asked, or from where"
     list_select_related = ("position__instrument", "drain")

@@ -14,6 +14,7 @@ from apps.trading.models import Account
 
 MOST = 500  # of each kind offered in a list
 SITE = "site:0"
+WHOLE = "the whole site"
 
 
 class Placed(Protocol):
@@ -68,7 +69,7 @@ _MODELS: dict[Scope, type[Model]] = {Scope.ACCOUNT: Account, Scope.STRATEGY: Str
 
 
 def _unnamed(row: Placed) -> str:
-    return "the whole site" if row.scope == Scope.SITE else f"{row.scope} #{row.target}, which is gone"
+    return WHOLE if row.scope == Scope.SITE else f"{row.scope} #{row.target}, which is gone"
 
 
 def _rows(user: selectors.Caller) -> dict[Scope, QuerySet[Any]]:

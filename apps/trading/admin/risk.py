@@ -10,7 +10,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
-from apps.access.desk import cells, pages
+from apps.access.desk import cells, pages, sheets
+from apps.access.desk.exchange import Exchanged
+from apps.access.desk.past import AsksWhy
 from apps.access.desk.rows import Page, Table
 from apps.domain.restrictions import Scope
 from apps.domain.risk import contract
@@ -99,7 +101,7 @@ ADD = "admin:trading_risklimit_add"
 
 
 @admin.register(RiskProfile)
-class RiskProfileAdmin(Page):
+class RiskProfileAdmin(AsksWhy, Page):
     """Named sets of limits; an account has one or none, chosen on the account's page."""
 
     list_display = ("name", "description", "limit_count", "account_count")
@@ -107,6 +109,10 @@ class RiskProfileAdmin(Page):
     fields = ("name", "description", more)
     readonly_fields = (more,)
     inlines = (LimitsOfProfile,)
+
+    def get_fieldsets(self, request: HttpRequest, obj: RiskProfile | None = None) -> Any:
+        """Ask why it is changed."""
+        return [(None, {"fields": self.fields}), *self.why(request, obj)]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RiskProfile]:
         """Count with the list."""
@@ -150,7 +156,7 @@ class RiskProfileAdmin(Page):
 
 
 @admin.register(RiskLimit)
-class RiskLimitAdmin(Page):
+class RiskLimitAdmin(Exchanged, AsksWhy, Page):
     """Which rule limits what, where, and what a breach leads to."""
 
     form = LimitForm
@@ -159,6 +165,8 @@ class RiskLimitAdmin(Page):
     list_filter = ("enabled", "scope", "action", "profile", "rule")
     search_fields = ("rule", "note")
     list_select_related = ("profile",)
+    sheet = ("rule", "where", "profile", "action", "enabled", "note", "parameters")
+    sheet_key = ("rule", "where", "profile")
 
     class Media:
         js = ("strategies/parameters.js",)
@@ -167,6 +175,24 @@ class RiskLimitAdmin(Page):
         """Leave out what concerns one account of somebody else."""
         rows: QuerySet[RiskLimit] = _seen(super().get_queryset(request), request)
         return rows
+
+    def sheet_rows(self, request: HttpRequest) -> list[RiskLimit]:
+        """Read the names of all places at once."""
+        rows = list(super().sheet_rows(request))
+        places.name_all(rows)
+        return rows
+
+    def sheet_cells(self, row: RiskLimit) -> dict[str, str]:
+        """Name the place, and show every parameter, defaults included."""
+        return {
+            **sheets.shown(row, (name for name in self.sheet if name not in ("where", "parameters"))),
+            "where": places.name(row),
+            "parameters": parameter_forms.told(RULES, row.rule, row.parameters),
+        }
+
+    def sheet_given(self, cells: dict[str, str]) -> dict[str, str]:
+        """Take the site by its name: the form has a longer one for it."""
+        return {**cells, "where": places.SITE} if cells.get("where") == places.WHOLE else cells
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Read the names of all places on the page at once."""
@@ -187,7 +213,8 @@ class RiskLimitAdmin(Page):
         names = tuple(parameter_forms.fields(plugin)) if plugin is not None else ()
         said = contract.schema(plugin)["description"] if plugin is not None else "This rule is not installed."
         parameters = ("Limit", {"fields": names, "classes": ("parameters",), "description": said})
-        return [(None, {"fields": SETTINGS[:1]}), parameters, (None, {"fields": SETTINGS[1:]})]
+        place = (None, {"fields": SETTINGS[1:]})
+        return [(None, {"fields": SETTINGS[:1]}), parameters, place, *self.why(request, obj)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: RiskLimit | None = None) -> Any:
         """Show cells to those who may only look."""

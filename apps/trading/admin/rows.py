@@ -70,6 +70,23 @@ class InstrumentFilter(AccountFilter):
         return "instrument_id"
 
 
+class CurrencyFilter(AccountFilter):
+    """Filters by currency, offering those that instruments are quoted in."""
+
+    title = "currency"
+    parameter_name = "currency"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer currencies."""
+        found = Instrument.objects.order_by("quote_currency").values_list("quote_currency", flat=True).distinct()[:MOST]
+        return [(currency, currency) for currency in found]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows in the chosen currency."""
+        chosen = self.value()
+        return queryset.filter(currency=chosen) if chosen else queryset
+
+
 class PositionsInstrumentFilter(InstrumentFilter):
     """The same for rows that belong to a position."""
 

@@ -26,6 +26,10 @@ class Command(BaseCommand):
         create.add_argument("--scope", required=True, choices=Scope.values, help="Each includes those before it.")
         create.add_argument("--name", default="", help="What it is for, at most 80 characters.")
         create.add_argument("--expires-days", type=_days, metavar="N", help="Days until it expires (1 to 3650).")
+        create.add_argument(
+            "--from", action="append", default=[], dest="networks", metavar="NETWORK",
+            help="A network it may be used from, like 10.1.0.0/16; may be given again. Without: anywhere.",
+        )  # fmt: skip
         create.add_argument("--json", action="store_true", help="Print a JSON object with the token and its facts.")
         listing = verbs.add_parser("list", help="List tokens, newest first, without their text.")
         listing.add_argument("--user", metavar="NAME", help="Only those of one user.")
@@ -49,13 +53,17 @@ class Command(BaseCommand):
         if len(options["name"]) > 80:
             raise CommandError("--name is longer than 80 characters.")
         days = options["expires_days"]
-        made = services.create_token(
-            user=user,
-            scope=Scope(options["scope"]),
-            now=now,
-            name=options["name"],
-            expires_at=now + timedelta(days=days) if days else None,
-        )
+        try:
+            made = services.create_token(
+                user=user,
+                scope=Scope(options["scope"]),
+                now=now,
+                name=options["name"],
+                expires_at=now + timedelta(days=days) if days else None,
+                networks=options["networks"],
+            )
+        except services.BadNetwork as error:
+            raise CommandError(str(error)) from error
         facts = {"token": made.text, **_facts(made.token)}
         self.stdout.write(json.dumps(facts) if options["json"] else made.text)
         if made.token.scope != Scope.READ and not user.accounts.exists():
@@ -104,6 +112,8 @@ def _facts(token: ApiToken) -> dict[str, Any]:
         "expires_at": _iso(token.expires_at),
         "last_used_at": _iso(token.last_used_at),
         "revoked_at": _iso(token.revoked_at),
+        "networks": token.networks,
+        "seen_from": token.seen_from,
     }
 
 
