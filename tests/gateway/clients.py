@@ -22,9 +22,7 @@ PATIENCE = 10.0
 @contextmanager
 def serving(environment: dict[str, str]) -> Iterator[int]:
     """Run the site under uvicorn with this environment and yield its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     words = [sys.executable, "-m", "uvicorn", "tradingsite.asgi:application", "--port", str(port), "--no-access-log"]
     server = subprocess.Popen(words, cwd=ROOT, env={**os.environ, **environment})
     try:
@@ -33,6 +31,13 @@ def serving(environment: dict[str, str]) -> Iterator[int]:
     finally:
         server.terminate()
         server.wait(15)
+
+
+def free_port() -> int:
+    """Return a port that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _answers(port: int, server: subprocess.Popen[bytes]) -> bool:

@@ -18,12 +18,12 @@ from tests.gateway.clients import serving
 
 
 @pytest.fixture(scope="session")
-def database_url(django_db_setup: None) -> str:
-    """The address of the test database, for other processes."""
+def database_url(_migrated_store: str) -> str:
+    """The address of the test database, market store included, for other processes."""
     return f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{connection.settings_dict['NAME']}"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(database_url: str) -> Iterator[int]:
     with serving({"DATABASE_URL": database_url}) as port:
         yield port

@@ -1,7 +1,7 @@
 """One socket from its welcome to its end: what the client asks for, and what it is sent."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -9,12 +9,15 @@ from typing import Any, Protocol, TypeVar
 from apps.web.gateway import messages, tail, topics
 from apps.web.gateway.delivery import Delivery
 from apps.web.gateway.grants import Credential, Rights
-from apps.web.gateway.messages import BadMessage, Inbound, Quoted
-from apps.web.gateway.outbox import Outbox, Stalled
+from apps.web.gateway.messages import BadMessage, Inbound
+from apps.web.gateway.outbox import Outbox
+from apps.web.gateway.place import Place
+from apps.web.gateway.resuming import Had
 
 PER_SECOND = 20  # messages a client may send in a second
 TOO_MANY = 5 * PER_SECOND  # so many, although it was told: the socket is closed
 PAGE = 500
+HELD = 20 * PAGE  # events that may happen during a replay
 GRACE = 5.0  # seconds a closing message may take to leave
 UNAUTHENTICATED, SLOW, FLOOD, TOO_BIG, GOING_AWAY = 4401, 4408, 4429, 1009, 1001
 T = TypeVar("T")
@@ -26,10 +29,17 @@ class Source(Protocol):
     """What a connection needs of the hub."""
 
     @property
-    def place(self) -> tail.Place: ...
+    def place(self) -> Place: ...
 
-    @property
-    def quotes(self) -> dict[str, Quoted]: ...
+    def prices(self, channels: frozenset[str]) -> Iterable[tuple[str, str]]: ...
+
+    def hurry(self, outbox: Outbox) -> None: ...
+
+    async def fills_of(self, facts: list[tail.Fact]) -> dict[int, str]: ...
+
+    async def watch(self, connection: "Connection", channels: frozenset[str]) -> None: ...
+
+    async def caught_up(self) -> bool: ...
 
     async def knows(self, symbol: str) -> bool: ...
 
@@ -41,19 +51,19 @@ class Gone(Exception):
 
 
 class Connection:
-    """An authenticated socket. The hub calls `offer`, `offer_quote` and `cut`; everything is on the event loop."""
+    """An authenticated socket. The hub calls `offer`, `offer_price` and `cut`; everything is on the event loop."""
 
     def __init__(self, source: Source, receive: Receive, send: Send, credential: Credential, rights: Rights) -> None:
         self.credential = credential
         self.rights = rights
+        self.channels: frozenset[str] = frozenset()
+        self.watched: frozenset[str] = frozenset()  # those, and what is being subscribed to; kept by the hub
         self._source = source
         self._receive = receive
         self._send = send
-        self._channels: set[str] = set()
-        self._outbox = Outbox()
-        self._held: list[Delivery] | None = None  # what happens during a replay, to be sent after it
-        self._replayed: set[int] = set()  # what a replay sent and the hub may still offer
-        self._seen = range(0)  # what the client has already, although this hub has not come that far
+        self._outbox = Outbox(source.hurry)
+        self._held: dict[int, Delivery] | None = None  # what happens during a replay, to be sent after it
+        self._had = Had()
         self._end: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
         self._second, self._count = 0, 0
 
@@ -64,6 +74,7 @@ class Connection:
             timestamp=messages.stamp(datetime.now(UTC)),
             channels=topics.offered(),
             last_event=self._source.place.head,
+            resume=self._source.place.text(),
             user=self.rights.name,
         )
         tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(work) for work in self._works()]
@@ -74,8 +85,6 @@ class Connection:
                 task.cancel()
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         _raise_bugs(outcomes)
-        if any(isinstance(outcome, Stalled) for outcome in outcomes):
-            self.cut(SLOW, "messages do not leave: read faster, or subscribe to less")
         if self._end.done():
             await close(self._send, *self._end.result())
 
@@ -84,21 +93,24 @@ class Connection:
         if not self._end.done():
             self._end.set_result((code, reason))
 
+    def cut_if_stalled(self, now: float) -> None:
+        """End the connection when its client has stopped to read."""
+        if self._outbox.is_stalled(now):
+            self.cut(SLOW, "messages do not leave: read faster, or subscribe to less")
+
     def offer(self, delivery: Delivery) -> None:
-        """Send an event if the client subscribed to it and may see it."""
-        if delivery.id in self._replayed:
-            self._replayed.discard(delivery.id)
-        elif delivery.id in self._seen or self._channel(delivery) is None:
+        """Send an event if the client subscribed to it, may see it, and does not have it."""
+        channel = self._channel(delivery)
+        if channel is None or self._had.has(delivery.id, channel):
             return
-        elif self._held is not None:
+        if self._held is not None:
             self._hold(delivery)
         else:
-            self._deliver(delivery)
+            self._deliver(delivery, channel)
 
-    def offer_quote(self, symbol: str, text: str) -> None:
-        """Send a quote if the client subscribed to it; a newer one takes the place of one that still waits."""
-        if topics.wants_quote(symbol, self._channels):
-            self._outbox.put_quote(symbol, text)
+    def offer_price(self, name: str, text: str) -> None:
+        """Send a price; a newer one of the same name takes the place of one that still waits."""
+        self._outbox.put_quote(name, text)
 
     def _works(self) -> list[Coroutine[Any, Any, None]]:
         return [self._listen(), self._outbox.write(self._send_text)]
@@ -134,9 +146,9 @@ class Connection:
             case "ping":
                 self._say(type="pong", timestamp=messages.stamp(datetime.now(UTC)))
             case "subscribe":
-                await self._subscribe(await self._named(message), message.since)
+                await self._subscribe(frozenset(await self._named(message)), message.stands())
             case "unsubscribe":
-                self._unsubscribe(await self._named(message))
+                await self._unsubscribe(frozenset(await self._named(message)))
             case "auth":
                 rule, remedy = "this socket is authenticated already", "open another socket for another user"
                 raise BadMessage("authenticated", field="type", value="auth", rule=rule, remedy=remedy)
@@ -157,79 +169,104 @@ class Connection:
                 raise topics.unknown(name, "names no instrument", remedy)
         return names
 
-    async def _subscribe(self, names: list[str], since: int | None) -> None:
-        fresh = set(names) - self._channels
+    async def _subscribe(self, names: frozenset[str], since: Place | None) -> None:
         if since is not None:
-            await self._begin_replay(since)
-        self._channels.update(names)
-        self._confirm()
-        for symbol, quote in self._source.quotes.items():
-            if topics.wants_quote(symbol, fresh):
-                self._outbox.put_quote(symbol, quote_text(symbol, quote))
-        if since is not None:
-            await self._replay(frozenset(names), since)
-
-    def _unsubscribe(self, names: list[str]) -> None:
-        self._channels.difference_update(names)
-        self._outbox.drop_quotes()
-        self._confirm()
-
-    async def _begin_replay(self, since: int) -> None:
-        last = await self._source.in_database(tail.last_id)
-        if since > last:
-            rule, remedy = f"is later than the last event, {last}", "use the number of an event you received"
-            raise BadMessage("unknown_event", field="since", value=str(since), rule=rule, remedy=remedy)
-        self._held = []
-        self._seen = range(self._source.place.head + 1, since + 1)
-
-    async def _replay(self, names: frozenset[str], since: int) -> None:
-        """Send what happened after `since` on these channels, then what happened meanwhile, each event once."""
-        after, full = since, True
-        while full:
-            accounts = None if self.rights.sees_all else self.rights.accounts
-            page = await self._source.in_database(partial(tail.read_after, after, accounts, PAGE))
-            resume = max(since, self._source.place.resume)
-            for fact in page:
-                await self._outbox.room()
-                self._resend(Delivery(fact, resume=resume), names)
-            after, full = (page[-1].id if page else after), len(page) == PAGE
-            self._forget_replayed()
-        held, self._held = self._held or [], None
-        for delivery in held:
-            self.offer(delivery)
-
-    def _resend(self, delivery: Delivery, names: frozenset[str]) -> None:
-        channel = topics.pick(delivery.kind, delivery.account_id, names)
-        if channel is not None and self._may_see(delivery):
-            self._replayed.add(delivery.id)
-            self._say_text(delivery.text(channel))
-
-    def _forget_replayed(self) -> None:
-        """Drop the numbers that will not be offered any more, and what was held although a page contained it."""
-        self._held = [delivery for delivery in self._held or [] if delivery.id not in self._replayed]
+            await self._refuse_future(since)
+            await self._source.caught_up()
+        fresh = names - self.channels
+        await self._source.watch(self, self.channels | names)
+        # From here to the first wait the hub offers nothing: what it offered before, the replay reads.
         place = self._source.place
-        self._replayed = {number for number in self._replayed if not place.passed(number)}
+        self.channels |= names
+        if since is not None:
+            self._held = {}
+            self._had.resumed(names, since, place)
+        self._confirm(place if since is None else since)
+        for name, text in self._source.prices(fresh):
+            self.offer_price(name, text)
+        if since is not None:
+            await self._replay(names, since, place)
+
+    async def _unsubscribe(self, names: frozenset[str]) -> None:
+        self.channels -= names
+        self._outbox.drop_quotes()
+        self._confirm(self._source.place)
+        await self._source.watch(self, self.channels)
+
+    async def _refuse_future(self, since: Place) -> None:
+        last = await self._source.in_database(tail.last_id)
+        if since.head > last:
+            rule, remedy = f"is later than the last event, {last}", "use the `resume` of a message you received"
+            raise BadMessage("unknown_event", field="since", value=since.text(), rule=rule, remedy=remedy)
+
+    async def _replay(self, names: frozenset[str], since: Place, until: Place) -> None:
+        """Send what the client lacks up to a place of the hub, then what happened meanwhile, each event once."""
+        sent: set[int] = set()
+        if since.missing:
+            late = await self._source.in_database(partial(tail.read_these, since.missing))
+            for delivery, channel in await self._past(late, names):
+                sent.add(delivery.id)
+                await self._resend(delivery, channel, since.up_to(since.head, sent))
+        after, full = since.head, since.head < until.head
+        while full:
+            scope = tail.Scope(self.rights.accounts, topics.OPEN, self.rights.sees_all)
+            page = await self._source.in_database(partial(tail.read_between, after, until.head, scope, PAGE))
+            for delivery, channel in await self._past(page, names):
+                sent.add(delivery.id)
+                await self._resend(delivery, channel, until.up_to(delivery.id, sent))
+            after, full = (page[-1].id if page else after), len(page) == PAGE
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Send what happened meanwhile; what happens while that is sent waits behind it."""
+        while self._held:
+            await self._outbox.room()
+            delivery = self._held.pop(next(iter(self._held)))
+            channel = self._channel(delivery)
+            if channel is not None:
+                self._deliver(delivery, channel)
+        self._held = None
+
+    async def _past(self, facts: list[tail.Fact], names: frozenset[str]) -> list[tuple[Delivery, str]]:
+        """Return those of a page that are to be sent, with their channels."""
+        fills = await self._source.fills_of(facts) if topics.FILLS in names else {}
+        chosen = []
+        for fact in facts:
+            delivery = Delivery(fact, fills.get(fact.id))
+            channel = next((name for name in delivery.channels if name in names), None)
+            # What the hub has offered meanwhile comes after the replay.
+            if channel is not None and self._may_see(delivery) and fact.id not in (self._held or ()):
+                self._had.replayed(fact.id, self._source.place)
+                chosen.append((delivery, channel))
+        return chosen
+
+    async def _resend(self, delivery: Delivery, channel: str, place: Place) -> None:
+        await self._outbox.room()
+        self._say_text(delivery.text_at(channel, place))
 
     def _hold(self, delivery: Delivery) -> None:
-        if self._held is not None and len(self._held) < 20 * PAGE:
-            self._held.append(delivery)
+        if self._held is not None and len(self._held) < HELD:
+            self._held[delivery.id] = delivery
         else:
-            self.cut(SLOW, "too much happened while the past was sent; subscribe again with the last number seen")
+            self.cut(SLOW, "too much happened while the past was sent; subscribe again with the last `resume`")
 
     def _channel(self, delivery: Delivery) -> str | None:
-        channel = topics.pick(delivery.kind, delivery.account_id, self._channels)
-        return channel if channel is not None and self._may_see(delivery) else None
+        for name in delivery.channels:
+            if name in self.channels:
+                return name if self._may_see(delivery) else None
+        return None
 
     def _may_see(self, delivery: Delivery) -> bool:
-        return topics.may_see(self.rights, delivery.account_id)
+        return topics.may_see(self.rights, delivery.kind, delivery.account_id, delivery.subject)
 
-    def _deliver(self, delivery: Delivery) -> None:
-        channel = self._channel(delivery)
-        if channel is not None:
-            self._say_text(delivery.text(channel))
+    def _deliver(self, delivery: Delivery, channel: str) -> None:
+        after = delivery.fact.after
+        place = self._had.place(after, self._source.place)
+        self._say_text(delivery.text(channel) if place is after else delivery.text_at(channel, place))
 
-    def _confirm(self) -> None:
-        self._say(type="subscribed", channels=sorted(self._channels))
+    def _confirm(self, place: Place) -> None:
+        resume = self._had.place(place, self._source.place).text()
+        self._say(type="subscribed", channels=sorted(self.channels), resume=resume)
 
     def _say(self, **fields: Any) -> None:
         self._say_text(messages.write(**fields))
@@ -237,11 +274,6 @@ class Connection:
     def _say_text(self, text: str) -> None:
         if not self._outbox.put(text):
             self.cut(SLOW, "messages pile up: read faster, or subscribe to less")
-
-
-def quote_text(symbol: str, quote: Quoted) -> str:
-    """Return the message that carries a quote."""
-    return messages.write(type="quote", channel=f"{topics.QUOTES_OF}{symbol}", data=quote)
 
 
 async def next_text(receive: Receive) -> str | None:
@@ -263,5 +295,5 @@ async def close(send: Send, code: int, reason: str) -> None:
 
 def _raise_bugs(outcomes: list[BaseException | None]) -> None:
     for outcome in outcomes:
-        if isinstance(outcome, Exception) and not isinstance(outcome, Gone | Stalled):
+        if isinstance(outcome, Exception) and not isinstance(outcome, Gone):
             raise outcome

@@ -6,9 +6,12 @@ from typing import Annotated, Any
 import msgspec
 
 from apps.domain.errors import Problem, Refused
+from apps.web.gateway.place import LONGEST, Place
 
 MAX_BYTES = 4096
 Text = Annotated[str, msgspec.Meta(max_length=200)]
+Spelled = Annotated[str, msgspec.Meta(max_length=LONGEST + 40)]
+Secret = Annotated[str, msgspec.Meta(max_length=1500)]
 EventId = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
@@ -18,8 +21,24 @@ class Inbound(msgspec.Struct):
     type: Text
     channels: Annotated[list[Text], msgspec.Meta(max_length=200)] | None = None
     channel: Text | None = None
-    since: EventId | None = None
-    token: Text | None = None
+    since: EventId | Spelled | None = None
+    token: Secret | None = None
+    ticket: Text | None = None
+
+    def stands(self) -> Place | None:
+        """Return where the client stands, if it says so. Raises BadMessage."""
+        if self.since is None:
+            return None
+        try:
+            return Place.of(str(self.since))
+        except ValueError as error:
+            raise BadMessage(
+                "malformed",
+                field="since",
+                value=str(self.since),
+                rule=str(error),
+                remedy="use the `resume` of a message you received, as it came",
+            ) from None
 
     def named(self) -> list[str]:
         """Return the channels the message names, as a list or as one."""
@@ -35,6 +54,19 @@ class Quoted(msgspec.Struct):
     ask: str | None
     at: str
     trade_id: int
+
+
+class Candled(msgspec.Struct, frozen=True):
+    """A candle as clients get it, with the fields of `GET /api/v1/market/candles`."""
+
+    at: str
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    trades: int
+    closed: bool
 
 
 class BadMessage(Refused):

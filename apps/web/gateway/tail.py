@@ -1,13 +1,15 @@
 """Following the journal by number without missing an event, although numbers become visible out of order."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import connection
 
+from apps.web.gateway.place import MOST, Place
+
 PATIENCE = 60.0  # seconds a missing number is asked for; the settings end any transaction well before
-LOOK_BACK = 2000  # numbers below the last one that may still be missing when following begins
+LOOK_BACK = 10_000  # numbers below the last one that may still be missing when following begins
 WIDEST_GAP = 10_000  # a sequence that was set forward leaves a gap that nobody will fill
 _NEW = """
 SELECT id, kind, at, account_id, subject, payload::text FROM journal_event WHERE id > %s ORDER BY id LIMIT %s
@@ -17,8 +19,10 @@ SELECT id, kind, at, account_id, subject, payload::text FROM journal_event WHERE
 """
 _SINCE = """
 SELECT id, kind, at, account_id, subject, payload::text FROM journal_event
-WHERE id > %s AND (%s OR account_id = ANY(%s)) ORDER BY id LIMIT %s
+WHERE id > %s AND id <= %s AND (%s OR account_id = ANY(%s) OR account_id IS NULL AND kind = ANY(%s))
+ORDER BY id LIMIT %s
 """
+BEGINNING = Place(0)
 
 
 class Fact(NamedTuple):
@@ -30,22 +34,15 @@ class Fact(NamedTuple):
     account_id: int | None
     subject: str
     payload: str
+    after: Place = BEGINNING  # of whoever was given this and all before it
 
 
-class Place(NamedTuple):
-    """How far the journal was followed: everything up to `head` except what was missing."""
+class Scope(NamedTuple):
+    """Whose events to read: those of some accounts and some kinds that belong to none, or all."""
 
-    head: int
-    missing: frozenset[int]
-
-    def passed(self, event_id: int) -> bool:
-        """Say whether an event was handed out already, so that it will not come again."""
-        return event_id <= self.head and event_id not in self.missing
-
-    @property
-    def resume(self) -> int:
-        """The number after which nothing is lost: below it, nothing is missing any more."""
-        return min(self.missing, default=self.head + 1) - 1
+    accounts: Collection[int]
+    kinds: Sequence[str]
+    everything: bool = False
 
 
 class Tail:
@@ -70,24 +67,41 @@ class Tail:
             self._begin(clock)
         self._missing = {number: since for number, since in self._missing.items() if clock - since < PATIENCE}
         late = _fetch(_LATE, [list(self._missing)]) if self._missing else []
-        for fact in late:
-            del self._missing[fact.id]
         new = _fetch(_NEW, [self._head, limit])
-        self._advance((fact.id for fact in new), clock)
-        return late + new
+        return [*self._placed(late, clock), *self._placed(new, clock)]
+
+    def _placed(self, facts: list[Fact], clock: float) -> list[Fact]:
+        """Step over events one by one and say with each where that leads."""
+        placed = []
+        gaps = Place(0)
+        for number, fact in enumerate(facts):
+            if not self._step(fact.id, clock) or number == 0:
+                gaps = self._gaps()
+            # With many gaps clients are told the number below them all: exact would cost more than it is worth.
+            after = Place(self._head or 0, gaps.missing) if gaps.missing or not self._missing else gaps
+            placed.append(fact._replace(after=after))
+        return placed
+
+    def _step(self, number: int, clock: float) -> bool:
+        """Have an event; return whether the gaps are what they were."""
+        if number <= (self._head or 0):
+            del self._missing[number]
+            return False
+        first = max((self._head or 0) + 1, number - WIDEST_GAP)
+        self._missing |= dict.fromkeys(range(first, number), clock)
+        self._head = number
+        return first == number
+
+    def _gaps(self) -> Place:
+        return self.place if len(self._missing) <= MOST else Place(min(self._missing) - 1)
 
     def _begin(self, clock: float) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT id FROM journal_event ORDER BY id DESC LIMIT %s", [LOOK_BACK])
             known = sorted(number for (number,) in cursor.fetchall())
         self._head = known[0] if known else 0
-        self._advance(known[1:], clock)
-
-    def _advance(self, numbers: Iterable[int], clock: float) -> None:
-        for number in numbers:
-            first = max((self._head or 0) + 1, number - WIDEST_GAP)
-            self._missing |= dict.fromkeys(range(first, number), clock)
-            self._head = number
+        for number in known[1:]:
+            self._step(number, clock)
 
 
 def last_id() -> int:
@@ -97,9 +111,15 @@ def last_id() -> int:
         return int(cursor.fetchone()[0])
 
 
-def read_after(event_id: int, accounts: Collection[int] | None, limit: int) -> list[Fact]:
-    """Return the events after a number that belong to some accounts, oldest first; None stands for all events."""
-    return _fetch(_SINCE, [event_id, accounts is None, list(accounts or ()), limit])
+def read_between(after: int, until: int, scope: Scope, limit: int) -> list[Fact]:
+    """Return the events of a scope after a number and up to another, oldest first."""
+    values = [after, until, scope.everything, list(scope.accounts), list(scope.kinds), limit]
+    return _fetch(_SINCE, values)
+
+
+def read_these(numbers: Iterable[int]) -> list[Fact]:
+    """Return those of some events that are visible, oldest first."""
+    return _fetch(_LATE, [list(numbers)])
 
 
 def _fetch(sql: str, values: list[Any]) -> list[Fact]:

@@ -1,19 +1,33 @@
-"""The channels a client may subscribe to, and which of them an event belongs to."""
+"""The channels a client may subscribe to, which of them an event belongs to, and who may see it."""
 
 from collections.abc import Collection
+from functools import lru_cache
 
 from apps.web.gateway.grants import Rights
 from apps.web.gateway.messages import BadMessage
 
-POSITIONS, EXITS, EVENTS, SYSTEM, QUOTES = "positions", "exits", "events", "system", "quotes"
-NAMES = (POSITIONS, EXITS, EVENTS, SYSTEM, QUOTES)
-QUOTES_OF = "quotes:"
+FILLS, POSITIONS, EXITS, ORDERS, SIGNALS, RISK = "fills", "positions", "exits", "orders", "signals", "risk"
+SYSTEM, EVENTS, QUOTES = "system", "events", "quotes"
+NAMES = (POSITIONS, EXITS, ORDERS, FILLS, SIGNALS, RISK, SYSTEM, EVENTS, QUOTES)
+QUOTES_OF, CANDLES_OF, MINUTELY = "quotes:", "candles:", ":1m"
+TRADED = frozenset({"position.created", "position.enlarged", "position.reduced", "position.closed"})
+STATED = ("trading.state_changed", "trading.flattened")  # of the site, a strategy, an instrument: everybody sees them
+SIGNALLED = "signal.changed"
+OPEN = (*STATED, SIGNALLED)  # kinds that others than superusers may see although they belong to no account
 _LEFT = frozenset({"position.reduced", "position.closed"})
+_OF_NOUN = {
+    "position": POSITIONS,
+    "exit": EXITS,
+    "order": ORDERS,
+    "signal": SIGNALS,
+    "risk": RISK,
+    "trading": RISK,
+}
 
 
 def offered() -> list[str]:
     """Return the channels there are, as the welcome shows them."""
-    return [*NAMES, f"{QUOTES_OF}SYMBOL"]
+    return [*NAMES, f"{QUOTES_OF}SYMBOL", f"{CANDLES_OF}SYMBOL{MINUTELY}"]
 
 
 def symbol_of(name: str) -> str | None:
@@ -22,7 +36,14 @@ def symbol_of(name: str) -> str | None:
         return None
     if name.startswith(QUOTES_OF):
         return name.removeprefix(QUOTES_OF)
+    if name.startswith(CANDLES_OF) and name.endswith(MINUTELY):
+        return name.removeprefix(CANDLES_OF).removesuffix(MINUTELY)
     raise unknown(name, "is not a channel", f"use one of {', '.join(offered())}")
+
+
+def candles_of(symbol: str) -> str:
+    """Return the channel of an instrument's candles."""
+    return f"{CANDLES_OF}{symbol}{MINUTELY}"
 
 
 def unknown(name: str, rule: str, remedy: str) -> BadMessage:
@@ -30,12 +51,18 @@ def unknown(name: str, rule: str, remedy: str) -> BadMessage:
     return BadMessage("unknown_channel", field="channel", value=name, rule=rule, remedy=remedy)
 
 
-def pick(kind: str, account_id: int | None, channels: Collection[str]) -> str | None:
-    """Return the most particular of the subscribed channels an event belongs to; None if it belongs to none."""
-    for name in _of(kind, account_id):
-        if name in channels:
-            return name
-    return None
+@lru_cache(maxsize=1024)
+def of(kind: str, is_of_account: bool) -> tuple[str, ...]:
+    """Return the channels an event belongs to, the most particular first."""
+    noun = kind.partition(".")[0]
+    names = [FILLS] if kind in TRADED else []
+    if noun in _OF_NOUN:
+        names.append(_OF_NOUN[noun])
+    if kind in _LEFT:
+        names.append(EXITS)
+    if not is_of_account:
+        names.append(SYSTEM)
+    return (*names, EVENTS)
 
 
 def wants_quote(symbol: str, channels: Collection[str]) -> bool:
@@ -43,16 +70,13 @@ def wants_quote(symbol: str, channels: Collection[str]) -> bool:
     return QUOTES in channels or f"{QUOTES_OF}{symbol}" in channels
 
 
-def may_see(rights: Rights, account_id: int | None) -> bool:
-    """Say whether a user may see an event: those of the user's accounts; what belongs to none is for superusers."""
-    return rights.sees_all or account_id in rights.accounts
-
-
-def _of(kind: str, account_id: int | None) -> list[str]:
-    noun = kind.partition(".")[0]
-    names = [POSITIONS] if noun == "position" else []
-    if noun == "exit" or kind in _LEFT:
-        names.append(EXITS)
-    if account_id is None:
-        names.append(SYSTEM)
-    return [*names, EVENTS]
+def may_see(rights: Rights, kind: str, account_id: int | None, subject: str) -> bool:
+    """Say whether a person may see an event: what belongs to their accounts; of the rest the trading state of all, the
+    signals of the strategies they may see, and everything for superusers."""
+    if rights.sees_all:
+        return True
+    if account_id is not None:
+        return account_id in rights.accounts
+    if kind == SIGNALLED:
+        return rights.sees_strategies or subject in rights.strategies
+    return kind in STATED
