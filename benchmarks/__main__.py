@@ -18,7 +18,9 @@ from benchmarks import (
     bursts,
     decisions,
     figures,
+    gateway,
     latency,
+    lists,
     receiving,
     reference_rows,
     restarts,
@@ -40,6 +42,8 @@ BENCHMARKS: dict[str, Any] = {
     "stored": stored,
     "backtests": backtests,
     "decisions": decisions,
+    "gateway": gateway,
+    "lists": lists,
     "starting": starting,
     "reference_rows": reference_rows,
 }

@@ -1,4 +1,4 @@
-"""How many exits per second two draining processes hold: `python -m benchmarks.sustained` is one of them."""
+"""How many exits per second one, two and four draining processes hold; `python -m benchmarks.sustained` is one."""
 
 import contextlib
 import subprocess
@@ -25,29 +25,30 @@ class Size:
     rounds: int
 
 
+PROCESSES = (1, 2, 4)
 QUICK = Size(exits=600, rounds=1)
 FULL = Size(exits=20_000, rounds=3)
 
 
 def run(size: Size, folder: Path) -> Table:
-    """Let one and two processes execute the same number of waiting exits."""
+    """Let one, two and four processes execute the same number of waiting exits."""
     del folder
     table = Table(
         title=f"Sustained exits per second, {size.exits:,} exits waiting at the start of each round",
-        columns=("processes", "exits/s", "us per exit"),
+        columns=("processes", "exits/s", "us per exit", "times one process"),
     )
     account = filling.site(50)
-    total = size.exits * size.rounds * 2
+    total = size.exits * size.rounds * len(PROCESSES)
     filling.positions(account, total, instruments=50, stop=filling.ONE_STOP, target=filling.FAR_TARGET)
     filling.books()
     lead, legs = crossing.fence(), crossing.stops()
-    rates: dict[int, list[float]] = {1: [], 2: []}
+    rates: dict[int, list[float]] = {processes: [] for processes in PROCESSES}
     for _ in range(size.rounds):
         for processes, found in rates.items():
             now, legs = legs[: size.exits], legs[size.exits :]
             found.append(_round(now, lead, processes))
     for processes, found in rates.items():
-        table.rows.append((processes, median(found), 1e6 / median(found)))
+        table.rows.append((processes, median(found), 1e6 / median(found), median(found) / median(rates[1])))
     broken = chain.broken()
     table.goals.append(Goal(text="exits/s with two processes (orientation)", value=median(rates[2]), limit=5_000.0))
     table.goals.append(Goal(text="rows that break an invariant afterwards", value=broken, limit=0, at_most=True))

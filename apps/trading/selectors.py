@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, PermissionsMixin
 from django.db import connection
-from django.db.models import Count, F, Min, Model, Prefetch, Q, QuerySet
+from django.db.models import Count, F, Model, Prefetch, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from apps.domain import numbers
@@ -21,18 +21,19 @@ from apps.trading.models import Account, Discrepancy, Exit, Order, Position, Res
 
 Caller = AbstractBaseUser | AnonymousUser
 Row = TypeVar("Row", bound=Model)
+SEES_ALL: Final = "access.see_all_accounts"  # risk officers and administrators have it, see apps/access/roles.py
 
 
 def for_user(user: Caller) -> QuerySet[Account]:
-    """Return the accounts a person may see: a superuser all, anybody else their own, a stranger none."""
+    """Return the accounts a person may see: who oversees all of them, anybody else their own, a stranger none."""
     if not user.is_authenticated or not user.is_active:
         return Account.objects.none()
     return Account.objects.all() if sees_all(user) else Account.objects.filter(owner_id=user.pk)
 
 
 def sees_all(user: Caller) -> bool:
-    """Say whether a person sees everybody's accounts, and what belongs to no account."""
-    return bool(user.is_active and getattr(user, "is_superuser", False))
+    """Say whether a person sees everybody's accounts, and what belongs to no account: superusers, and by right."""
+    return bool(user.is_active and isinstance(user, PermissionsMixin) and user.has_perm(SEES_ALL))
 
 
 def positions(user: Caller) -> QuerySet[Position]:
@@ -54,7 +55,7 @@ def exits(user: Caller) -> QuerySet[Exit]:
 
 
 def events(user: Caller) -> QuerySet[Event]:
-    """Return the events a person may see, newest first; what belongs to no account is for superusers."""
+    """Return the events a person may see, newest first; what belongs to no account is for who sees all."""
     rows = Event.objects.all()
     return rows if sees_all(user) else rows.filter(account_id__in=for_user(user).values("id"))
 
@@ -136,14 +137,22 @@ class Balance:
     equity: Decimal | None
 
 
+# Every line up to the highest number of `trading_balance`, of whatever currency, was carried forward into it, see
+# apps/trading/books.py. An account's newer ones are found by its index: else the whole ledger would be read.
 _BALANCES = """
 WITH lines AS (
     SELECT account_id, currency, cash, holdings, fees, pnl, capital FROM trading_balance
     WHERE account_id = ANY(%(accounts)s)
     UNION ALL
-    SELECT l.account_id, l.currency, l.cash, l.holdings, l.fees, l.pnl, l.capital FROM trading_ledgerentry l
-    LEFT JOIN trading_balance b ON b.account_id = l.account_id AND b.currency = l.currency
-    WHERE l.account_id = ANY(%(accounts)s) AND l.id > coalesce(b.through, 0)
+    SELECT l.account_id, l.currency, l.cash, l.holdings, l.fees, l.pnl, l.capital
+    FROM unnest(%(accounts)s::bigint[]) AS a(id)
+    CROSS JOIN LATERAL (
+        SELECT coalesce(max(b.through), 0) AS through FROM trading_balance b WHERE b.account_id = a.id
+    ) AS carried
+    CROSS JOIN LATERAL (
+        SELECT e.* FROM trading_ledgerentry e WHERE e.account_id = a.id AND e.id > carried.through
+        ORDER BY e.account_id, e.id DESC
+    ) AS l
 )
 SELECT account_id, currency, sum(cash), sum(holdings), sum(fees), -sum(pnl), -sum(capital)
 FROM lines GROUP BY account_id, currency ORDER BY account_id, currency
@@ -153,15 +162,16 @@ SELECT p.account_id, i.quote_currency, sum(CASE p.side WHEN %(long)s THEN 1 ELSE
     bool_and(q.price IS NOT NULL)
 FROM trading_position p JOIN market_instrument i ON i.id = p.instrument_id
 LEFT JOIN market_quote q ON q.instrument_id = p.instrument_id
-WHERE p.account_id = ANY(%(accounts)s) AND p.status <> %(closed)s
+WHERE p.account_id = ANY(%(accounts)s) AND p.status = ANY(%(held)s)
 GROUP BY p.account_id, i.quote_currency
 """
+_HELD = [str(status) for status in PositionStatus if status != PositionStatus.CLOSED]
 
 
 def balances(account_ids: Iterable[int]) -> dict[int, list[Balance]]:
     """Return the balances of accounts per currency, from the ledger, with open positions at the latest quotes."""
     found: dict[int, list[Balance]] = {key: [] for key in account_ids}
-    names: dict[str, Any] = {"accounts": list(found), "long": Side.LONG, "closed": PositionStatus.CLOSED}
+    names: dict[str, Any] = {"accounts": list(found), "long": Side.LONG, "held": _HELD}
     with connection.cursor() as cursor:
         cursor.execute(_WORTH, names)
         worth = {(account, currency): value if known else None for account, currency, value, known in cursor}
@@ -201,10 +211,20 @@ def exits_by_status() -> dict[str, int]:
     return dict(Exit.objects.values_list("status").annotate(Count("id")).order_by("status"))
 
 
+# One branch for each status: an index that holds those of one status answers each, none answers both together.
+_WAITING = """
+SELECT count(*), min(recorded_at) FROM (
+    SELECT recorded_at FROM trading_exit WHERE status = 'triggered'
+    UNION ALL SELECT recorded_at FROM trading_exit WHERE status = 'claimed'
+) AS waiting
+"""
+
+
 def exits_waiting() -> Waiting:
     """Return how many exits wait to be executed and since when."""
-    rows = Exit.objects.filter(status__in=LIVE_EXITS).aggregate(count=Count("id"), oldest=Min("recorded_at"))
-    return Waiting(rows["count"], rows["oldest"])
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITING)
+        return Waiting(*cursor.fetchone())
 
 
 def exit_latencies(*, since: datetime, limit: int) -> list[float]:

@@ -34,6 +34,7 @@ LISTS = (
     "backtests",
     "discrepancies",
     "system",
+    "reports",
 )
 DESK = {name or "overview": f"/desk/{name}" for name in LISTS} | {
     "stop": "/desk/stop",

@@ -13,7 +13,7 @@ import requests
 from django.contrib.auth import get_user_model
 from django.db import connections
 from django.test import Client
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from apps.domain.errors import Refused
 from apps.domain.legs import LegKind
@@ -165,11 +165,8 @@ def test_levels_are_amended_by_typing_and_by_dragging(site: Site, watched: Watch
     page.goto(f"{site.address}/desk/instruments/{site.instrument.pk}")
     handle = page.locator(f"#handle-target-{position.pk}")
     expect(handle).to_be_visible(timeout=15_000)
-    box = handle.bounding_box()
-    assert box
-    page.mouse.move(box["x"] + 20, box["y"] + box["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 20, box["y"] + 25, steps=5)  # the price is in the middle, below
+    x, y = held(page, handle)
+    page.mouse.move(x, y + 25, steps=5)  # the price is in the middle, below
     shoot(page, tmp_path, "desk-drag")
     page.mouse.up()
     expect(page.locator("#dialog")).to_contain_text("Change the take profit from 120 to")
@@ -180,6 +177,27 @@ def test_levels_are_amended_by_typing_and_by_dragging(site: Site, watched: Watch
     assert elsewhere(lambda: level(position, LegKind.TAKE_PROFIT)) == Decimal(wanted) != 120
     assert elsewhere(lambda: level(position, LegKind.STOP_LOSS)) == 92
     assert watched.wrong == []
+
+
+def held(page: Page, handle: Locator) -> tuple[float, float]:
+    """Press the mouse on a handle and return where; what still moves with the chart is tried again."""
+
+    def attempt() -> tuple[float, float] | None:
+        before = handle.bounding_box()
+        page.wait_for_timeout(200)
+        box = handle.bounding_box()
+        if box is None or box != before:
+            return None
+        x, y = box["x"] + 20, box["y"] + box["height"] / 2
+        page.mouse.move(x, y)
+        page.mouse.down()
+        if "handle-moving" in (handle.get_attribute("class") or ""):
+            return x, y
+        page.mouse.up()
+        return None
+
+    found: tuple[float, float] = eventually(attempt)
+    return found
 
 
 def level(position: Position, kind: LegKind) -> Decimal:

@@ -14,6 +14,7 @@ from tests.web.desk.conftest import Desk, allow
 
 MOST_QUERIES = 15
 LISTS = (
+    "reports",
     "overview",
     "positions",
     "instruments",
@@ -45,7 +46,8 @@ def addresses(desk: Desk) -> dict[str, str]:
 
 def test_every_page_is_looked_at_by_these_tests(desk: Desk) -> None:
     named = {pattern.name for pattern in urlpatterns}
-    assert named == {*addresses(desk), "compare", "allow"}, "a new page needs its row here"
+    reports = {"make_report", "report", "report_anew", "report_table", "report_file"}  # see tests/reporting
+    assert named == {*addresses(desk), "compare", "allow", *reports}, "a new page needs its row here"
 
 
 def test_every_page_answers_in_few_queries(desk: Desk) -> None:
@@ -142,6 +144,9 @@ def test_times_are_shown_in_the_zone_the_person_chose(desk: Desk) -> None:
     assert "Times in Asia/Tokyo" in page
     assert re.search(r'title="[^"]+\+09:00"', page)
     assert 'data-theme="dark"' in page
+    chart = reverse("desk:instrument", args=[desk.instrument.pk])
+    assert "Candles in Asia/Tokyo." in browser.get(chart, {"timeframe": "1h"}).content.decode()
+    assert "Candles in UTC." in browser.get(chart, {"timeframe": "1d"}).content.decode()
 
 
 def test_a_zone_that_does_not_exist_is_utc(desk: Desk) -> None:
