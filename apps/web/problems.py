@@ -129,7 +129,7 @@ def _later(detail: str) -> Response:
 
 
 def _of_framework(exc: exceptions.APIException) -> Response:
-    headers = {}
+    headers: dict[str, str] = dict(getattr(exc, "headers", {}))
     if header := getattr(exc, "auth_header", None):
         headers["WWW-Authenticate"] = header
     kind = HTTPStatus(exc.status_code).phrase.lower().replace(" ", "-")

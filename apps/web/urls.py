@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from apps.web import health, metrics, problems, risk_page, statistics_page
 from apps.web.api import (
@@ -13,11 +13,15 @@ from apps.web.api import (
     market,
     orders,
     positions,
+    published,
     reading,
+    reports,
     risk,
     signals,
+    signing_in,
     statistics,
     strategies,
+    tickets,
     trading_state,
 )
 
@@ -31,7 +35,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("gauges", admin.site.admin_view(risk_page.show), name="risk"),
     path("statistics", admin.site.admin_view(statistics_page.show), name="statistics"),
     path("statistics/disposals.csv", admin.site.admin_view(statistics_page.export), name="statistics-disposals"),
-    path("api/schema", SpectacularAPIView.as_view(), name="api-schema"),
+    path("api/schema", published.schema, name="api-schema"),
+    path("api/client.ts", published.client, name="api-client"),
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
     path("api/v1/positions", positions.Positions.as_view(), name="api-positions"),
     path("api/v1/positions/<int:id>", positions.OnePosition.as_view(), name="api-position"),
@@ -51,6 +56,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/risk/violations", risk.Violations.as_view(), name="api-risk-violations"),
     path("api/v1/risk/metrics", risk.Metrics.as_view(), name="api-risk-metrics"),
     path("api/v1/trading-state", trading_state.State.as_view(), name="api-trading-state"),
+    path("api/v1/tickets", tickets.Tickets.as_view(), name="api-tickets"),
     path("api/v1/system", trading_state.System.as_view(), name="api-system"),
     path("api/v1/strategies", strategies.Strategies.as_view(), name="api-strategies"),
     path("api/v1/strategies/plugins", strategies.Plugins.as_view(), name="api-strategy-plugins"),
@@ -77,5 +83,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/market/trades", market.Trades.as_view(), name="api-market-trades"),
     path("api/v1/statistics", statistics.Statistics.as_view(), name="api-statistics"),
     path("api/v1/statistics/equity", statistics.Equity.as_view(), name="api-statistics-equity"),
+    path("api/v1/reports", reports.Reports.as_view(), name="api-reports"),
+    path("api/v1/reports/<int:id>", reports.OneReport.as_view(), name="api-report"),
+    path("api/v1/reports/<int:id>/files/<str:kind>", reports.ReportFile.as_view(), name="api-report-file"),
+    path("api/v1/jwt", signing_in.Pairs.as_view(), name="api-jwt"),
+    path("api/v1/jwt/refresh", signing_in.Renewing.as_view(), name="api-jwt-refresh"),
+    path("api/v1/jwt/end", signing_in.Ending.as_view(), name="api-jwt-end"),
     re_path(r"^api/", csrf_exempt(problems.no_such_address), name="api-nowhere"),
 ]

@@ -46,9 +46,9 @@ def test_workers_that_trade_with_a_key_write_it_nowhere(world: World, venue: Ven
     connecting.connect(trader.pk, connecting.Route(broker="alpaca", credential_id=credential.pk))
     trader.refresh_from_db()
     Standing.objects.create(account=trader, clean_at=factories.now())
-    for name in ("worker", "sweeper"):
+    for name in ("worker-orders", "sweeper"):
         world.start(name)
-    world.wait_for("worker", "sweeper")
+    world.wait_for("worker-orders", "sweeper")
     # The start of a site doubts every account at a broker, and this venue only echoes: it is agreed with by hand.
     eventually(lambda: Standing.objects.filter(account=trader, clean_at=None).exists())
     Standing.objects.filter(account=trader).update(clean_at=factories.now())
@@ -56,7 +56,8 @@ def test_workers_that_trade_with_a_key_write_it_nowhere(world: World, venue: Ven
     order = wishes.enter(trader, btc)
     eventually(
         lambda: (
-            masking.MASK in factories.fresh(order).why and masking.MASK in world.log("worker") + world.log("sweeper")
+            masking.MASK in factories.fresh(order).why
+            and masking.MASK in world.log("worker-orders") + world.log("sweeper")
         ),
         explain=lambda: f"{factories.fresh(order).why} {logged(world)}",
     )
@@ -72,7 +73,7 @@ def test_workers_that_trade_with_a_key_write_it_nowhere(world: World, venue: Ven
 
 
 def logged(world: World) -> str:
-    return world.log("worker") + world.log("sweeper")
+    return world.log("worker-orders") + world.log("sweeper")
 
 
 def clean(text: bytes) -> bool:

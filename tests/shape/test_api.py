@@ -1,4 +1,4 @@
-"""Every address, problem, channel, message and close code of the web is described in docs/api.md."""
+"""Every address, problem, channel, message and close code of the web is described in docs/api.md or docs/gateway.md."""
 
 import ast
 import re
@@ -11,6 +11,7 @@ from apps.web.gateway import topics
 from tests.shape import source
 
 DOCUMENT = "docs/api.md"
+GATEWAY_DOCUMENT = "docs/gateway.md"
 GATEWAY = "apps/web/gateway/"
 # The admin draws its own addresses; the desk and the pages of one's own account are for people: docs/desk.md,
 # docs/security.md. A catch-all has none.
@@ -19,7 +20,7 @@ NOT_PAGES = frozenset({"admin/", "api/"})
 
 
 def text() -> str:
-    return (source.ROOT / DOCUMENT).read_text()
+    return "".join((source.ROOT / name).read_text() for name in (DOCUMENT, GATEWAY_DOCUMENT))
 
 
 def addresses(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[str]:

@@ -12,7 +12,9 @@ from tests.shape import source
 DOCUMENT, EXAMPLE = "docs/configuration.md", ".env.example"
 READERS = frozenset({"text", "flag", "integer", "number", "choice", "names", "url"})
 # Variables of the system and of Django, which have documents of their own.
-FOREIGN = frozenset({"PATH", "LD_LIBRARY_PATH", "DJANGO_SETTINGS_MODULE", "PYTEST_XDIST_WORKER"})
+FOREIGN = frozenset(
+    {"PATH", "SUDO_USER", "INVOCATION_ID", "LD_LIBRARY_PATH", "DJANGO_SETTINGS_MODULE", "PYTEST_XDIST_WORKER"}
+)
 # Read through a table of names and not by a literal; the test below finds the tables.
 TABLES = frozenset({"DATABASE_URL", "REDIS_URL", "MARKET_DATABASE_URL"})
 # What a person sets for the tests, and what a parent process tells its children.

@@ -1,6 +1,9 @@
 """Containers run what `manage.py up` runs: the same commands, apart from addresses; and they carry no secret."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,11 +24,14 @@ DEFAULTS = {
     "WEB_HOST": "0.0.0.0",
     "WEB_PORT": 8000,
     "EXIT_WORKERS": 2,
+    "ORDER_WORKERS": 2,
     "WORKERS": 2,
+    "REPORTING_WORKERS": 1,
     "BACKTEST_WORKERS": 2,
 }
 SERVERS = frozenset({"postgres", "redis"})
 ONCE = frozenset({"migrate"})
+BESIDE = frozenset({"prometheus"})  # programs of others, by profile
 SECRETS = re.compile(r"PASSWORD|SECRET|_AUTH$|_URL$")
 
 
@@ -47,7 +53,7 @@ def command_of(child: Child) -> list[str]:
 
 
 def test_every_process_has_a_service(compose: dict[str, Any], children: dict[str, Child]) -> None:
-    assert compose["services"].keys() - SERVERS - ONCE == children.keys()
+    assert compose["services"].keys() - SERVERS - ONCE - BESIDE == children.keys()
 
 
 def test_every_service_runs_the_command_of_its_process(compose: dict[str, Any], children: dict[str, Child]) -> None:
@@ -67,7 +73,7 @@ def test_every_worker_has_the_environment_of_its_process(compose: dict[str, Any]
 
 
 def test_a_worker_has_time_to_end(compose: dict[str, Any]) -> None:
-    for name in ("worker", "worker-exits", "worker-backtests"):
+    for name in ("worker", "worker-exits", "worker-orders", "worker-reporting", "worker-backtests"):
         grace = int(compose["services"][name]["stop_grace_period"].removesuffix("s"))
         assert grace > settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT
 
@@ -120,9 +126,44 @@ def test_our_services_run_with_few_rights(compose: dict[str, Any], children: dic
         assert service["env_file"] == ".env"
 
 
-def test_every_volume_is_declared(compose: dict[str, Any]) -> None:
+def test_every_volume_is_declared_and_every_folder_is_there(compose: dict[str, Any]) -> None:
     used = {volume.split(":")[0] for s in compose["services"].values() for volume in s.get("volumes", [])}
-    assert used == compose["volumes"].keys()
+    folders = {name for name in used if name.startswith("./")}
+    assert used - folders == compose["volumes"].keys()
+    source.none_of(name for name in folders if not (ROOT / name).is_dir())
+
+
+def test_what_only_some_want_is_a_profile(compose: dict[str, Any]) -> None:
+    profiles = {name: s["profiles"] for name, s in compose["services"].items() if "profiles" in s}
+    assert profiles == {"flower": ["admin"], "simulator": ["demo"], "prometheus": ["monitoring"]}
+
+
+def test_every_process_says_whether_it_is_well(compose: dict[str, Any], children: dict[str, Child]) -> None:
+    source.none_of(name for name in children if "healthcheck" not in compose["services"][name])
+    asked = {name for name in children if "apps.ops.alive" in compose["services"][name]["healthcheck"]["test"]}
+    assert children.keys() - asked == {"web", "flower", "simulator"}, "those have a door that can be knocked at"
+
+
+def test_compose_and_dockerfile_pass_the_linters() -> None:
+    """The same two as `make check`: the schema of compose files, and hadolint with every rule."""
+    schema = run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml")
+    assert schema.returncode == 0, schema.stdout
+    linted = run("hadolint", "--failure-threshold", "info", "Dockerfile")
+    assert linted.returncode == 0, linted.stdout
+
+
+def test_the_linters_see_mistakes(tmp_path: Path) -> None:
+    wrong = tmp_path / "docker-compose.yml"
+    wrong.write_text((ROOT / "docker-compose.yml").read_text().replace("stop_grace_period: 30s", "stop_grace: 30s", 1))
+    assert run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(wrong)).returncode == 1
+    image = tmp_path / "Dockerfile"
+    image.write_text((ROOT / "Dockerfile").read_text().replace("USER 10001", "USER root"))
+    assert run("hadolint", "--failure-threshold", "info", str(image)).returncode == 1
+
+
+def run(program: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    path = Path(sys.executable).parent / program
+    return subprocess.run([path, *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_no_image_is_whatever_is_newest(compose: dict[str, Any]) -> None:

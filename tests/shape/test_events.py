@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tests.shape import source
 
 DOCUMENT = "docs/events.md"
-_KIND = re.compile(r"(?!apps\.)[a-z]+\.[a-z_]*(ed|ing|sent|_reset|_out)")  # a fact has happened, or goes on
+_KIND = re.compile(r"(?!apps\.|workers\.)[a-z]+\.[a-z_]*(ed|ing|sent|_reset|_out)")  # a fact has happened, or goes on
 _KIND_IN_SQL = re.compile(r"'([a-z]+\.[a-z_]+)'")
 PAYLOADS = {
     "apps/trading/services/facts.py": ("of_position", "of_leg"),

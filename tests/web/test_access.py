@@ -44,6 +44,7 @@ NEEDS: dict[str, dict[str, Scope]] = {
     "api/v1/risk/metrics": {"GET": Scope.READ},
     "api/v1/trading-state": {"GET": Scope.READ, "POST": Scope.TRADE},
     "api/v1/system": {"GET": Scope.READ},
+    "api/v1/tickets": {"POST": Scope.READ},
     "api/v1/strategies": {"GET": Scope.READ},
     "api/v1/strategies/plugins": {"GET": Scope.READ},
     "api/v1/strategies/<int:id>": {"GET": Scope.READ, "PATCH": Scope.TRADE},
@@ -67,8 +68,17 @@ NEEDS: dict[str, dict[str, Scope]] = {
     "api/v1/market/quotes/<path:symbol>": {"GET": Scope.READ},
     "api/v1/market/candles": {"GET": Scope.READ},
     "api/v1/market/trades": {"GET": Scope.READ},
+    "api/v1/reports": {"GET": Scope.READ},
+    "api/v1/reports/<int:id>": {"GET": Scope.READ},
+    "api/v1/reports/<int:id>/files/<str:kind>": {"GET": Scope.READ},
     "api/v1/statistics": {"GET": Scope.READ},
     "api/v1/statistics/equity": {"GET": Scope.READ},
+}
+# Addresses that need no token; who they let in is in test_pairs.py.
+OPEN: dict[str, tuple[str, ...]] = {
+    "api/v1/jwt": ("POST",),
+    "api/v1/jwt/refresh": ("POST",),
+    "api/v1/jwt/end": ("POST",),
 }
 # What an address cannot do without, beside its body.
 QUERIES = {
@@ -106,7 +116,7 @@ def addresses() -> list[str]:
 
 
 def test_every_address_has_a_row() -> None:
-    assert sorted(addresses()) == sorted(NEEDS)
+    assert sorted(addresses()) == sorted([*NEEDS, *OPEN])
 
 
 @pytest.mark.parametrize("scope", [None, *Scope], ids=str)
@@ -124,7 +134,9 @@ def test_each_scope_reaches_exactly_what_it_may(ada: Caller, scope: Scope | None
             if scope is None:
                 expected = {401}
             elif needed is None:
-                expected = {405} if RANK[scope] >= RANK[Scope.TRADE] or method in ("GET", "HEAD", "OPTIONS") else {403}
+                # Where even POST asks for no more than reading, the token goes as far as to hear of the method.
+                reaches = RANK[scope] >= RANK[Scope.TRADE] or methods.get("POST") is Scope.READ
+                expected = {405} if reaches or method in ("GET", "HEAD", "OPTIONS") else {403}
             else:
                 expected = {200, 201, 202, 204} if RANK[scope] >= RANK[needed] else {403}
             assert status in expected, f"{scope} {method} {path}: {status}"

@@ -5,13 +5,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.test import Client
 from pytest_django import Settings
 
 from apps.access.models import Scope as TokenScope
 from apps.access.roles import RISK_OFFICER
 from apps.domain.restrictions import Scope
-from apps.journal.models import Event
+from apps.journal.models import Event, Lease, Pulse
 from apps.trading.models import Position, Restriction, RiskLimit, RiskMetric, Violation
 from tests.web import worlds
 from tests.web.conftest import Caller, caller_for, make_user, now
@@ -71,13 +72,15 @@ def test_the_same_limit_twice_is_refused(rita: Caller) -> None:
     assert (twice.status_code, twice.json()["errors"][0]["field"]) == (400, "rule")
 
 
-def test_limits_about_accounts_of_others_are_not_there(rita: Caller, ada: Caller) -> None:
+def test_limits_about_accounts_of_others_are_not_there(ada: Caller) -> None:
     own = ada.user.accounts.get().pk
     hidden = worlds.limit("leverage", Scope.ACCOUNT, own, times=2.0)
+    zoe = caller_for(make_user("zoe"), TokenScope.ADMIN)  # may change limits, and oversees nobody
+    zoe.user.user_permissions.add(*Permission.objects.filter(codename__endswith="_risklimit"))
     assert ada.get(LIMITS).json()["total"] == 1
-    assert rita.get(LIMITS).json()["total"] == 0
-    assert rita.patch(f"{LIMITS}/{hidden.pk}", {"enabled": False}).status_code == 404
-    assert rita.post(LIMITS, {"rule": "leverage", "scope": "account", "target": own}).status_code == 404
+    assert zoe.get(LIMITS).json()["total"] == 0
+    assert zoe.patch(f"{LIMITS}/{hidden.pk}", {"enabled": False}).status_code == 404
+    assert zoe.post(LIMITS, {"rule": "leverage", "scope": "account", "target": own}).status_code == 404
 
 
 def test_a_trader_with_an_administrator_s_token_sets_no_limit(ada: Caller) -> None:
@@ -168,3 +171,20 @@ def test_the_site_says_how_it_is_and_to_staff_what_it_saw(ada: Caller, root: Cal
     assert plain["live_trading"] is False
     assert {check["seen"] for check in plain["checks"]} == {None}
     assert all(check["seen"] for check in full["checks"])
+
+
+def test_it_names_processes_leaders_and_queues_and_to_staff_where_they_run(ada: Caller, root: Caller) -> None:
+    at = now()
+    beats = {"worker:exits": at, "sweeper": at - timedelta(minutes=1), "old": at - timedelta(days=1)}
+    for pid, (name, beat_at) in enumerate([*beats.items(), ("worker:exits", at - timedelta(minutes=1))]):
+        Pulse.objects.create(name=name, host="h", pid=pid, started_at=at, beat_at=beat_at)
+    Lease.objects.update_or_create(name="sweeper", defaults={"epoch": 3, "holder": "h:1", "renewed_at": at})
+    plain, full = ada.get("/api/v1/system").json(), root.get("/api/v1/system").json()
+    states = [(each["name"], each["state"]) for each in plain["processes"]]
+    assert states == [("sweeper", "silent"), ("worker:exits", "live"), ("worker:exits", "ended")]
+    assert {each["host"] for each in plain["processes"]} == {None}
+    assert {each["host"] for each in full["processes"]} == {"h"}
+    (leader,) = [each for each in plain["leaders"] if each["name"] == "sweeper"]
+    assert (leader["leads"], leader["epoch"], leader["holder"]) == (True, 3, None)
+    assert {each["name"] for each in plain["queues"]} >= {"exits", "orders"}
+    assert plain["backup"] is None

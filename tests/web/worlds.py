@@ -11,6 +11,7 @@ from apps.backtests.models import Run
 from apps.domain.backtests.result import Trades
 from apps.domain.restrictions import Scope
 from apps.market.models import Instrument
+from apps.reporting.models import FileFormat, Report, ReportFile, ReportKind, ReportState
 from apps.strategies.models import Signal, Strategy
 from apps.trading.models import Account, Decision, RiskLimit
 from tests.web.conftest import PRICE, Caller, set_price
@@ -70,11 +71,21 @@ def run(caller: Caller, **more: Any) -> Run:
     return Run.objects.create(**values)
 
 
+def report(caller: Caller, **more: Any) -> Report:
+    """Make a report of the caller's account with a page; there is one of each kind and day."""
+    values = {"since": BEGAN, "until": BEGAN + timedelta(days=1), "state": ReportState.MADE, **more}
+    keys = {"account": caller.user.accounts.get(), "kind": ReportKind.DAILY, "day": BEGAN.date(), "strategy": None}
+    row, made = Report.objects.get_or_create(**keys, defaults=values)
+    if made:
+        ReportFile.packed(row, FileFormat.HTML, b"<p>A good day.</p>").save()
+    return row
+
+
 def filled(route: str, caller: Caller, *, make: bool = True) -> str:
     """Return an address with the number of a row of the caller's where it names one; without `make`, of no row."""
     if route.endswith("backtests/compare"):
         return f"{route}?runs={run(caller).pk},{run(caller).pk}"
-    address = route.replace("<path:symbol>", "BTC-USD")
+    address = route.replace("<path:symbol>", "BTC-USD").replace("<str:kind>", "html")
     if "<int:id>" not in address or not make:
         return address.replace("<int:id>", "1")
     set_price(Instrument.objects.get(symbol="BTC-USD"), PRICE)  # however long it took to come here
@@ -84,8 +95,8 @@ def filled(route: str, caller: Caller, *, make: bool = True) -> str:
 def _number(kind: str, caller: Caller) -> int:
     if kind == "orders":
         return int(order(caller)["id"])
-    if kind in ("risk", "strategies", "backtests"):
-        rows = {"risk": limit, "strategies": strategy, "backtests": lambda: run(caller)}
+    rows = {"risk": limit, "strategies": strategy, "backtests": lambda: run(caller), "reports": lambda: report(caller)}
+    if kind in rows:
         return int(rows[kind]().pk)
     id_ = int(caller.open(quantity="0.01")["id"])
     if kind == "exits":

@@ -19,7 +19,8 @@ _WORDS = {
     413: "The body is larger than 256 KB.",
     415: "The body is not application/json.",
     422: "The idempotency key was used before with another body.",
-    429: "As much is under way as one person may have; wait until something is finished.",
+    429: "More requests than allowed in a minute (`Retry-After` says when to come again), or as much under way as one "
+    "person may have.",
     503: "There is no fresh price, or the database does not answer; try again after `Retry-After` seconds.",
 }
 _WRONG_SIDE = OpenApiExample(
@@ -42,7 +43,7 @@ _WRONG_SIDE = OpenApiExample(
     response_only=True,
     status_codes=["400"],
 )
-READING = (400, 401, 403, 406, 503)
+READING = (400, 401, 403, 406, 429, 503)
 WRITING = (*READING, 413, 415)
 
 

@@ -8,6 +8,7 @@ from apps.domain.restrictions import Scope, TradingState
 from apps.domain.risk.words import Action
 from apps.trading.models import Restriction, RiskLimit, RiskMetric, Violation
 from apps.web.api.fields import Amount, Word
+from apps.web.api.standing import BackupOut, LeaderOut, ProcessOut, QueueOut
 
 
 class LimitOut(serializers.ModelSerializer[RiskLimit]):
@@ -143,3 +144,7 @@ class SystemOut(serializers.Serializer[Any]):
     oldest_exit_at = serializers.DateTimeField(allow_null=True)
     checks = CheckOut(many=True)
     feeds = FeedOut(many=True)
+    processes = ProcessOut(many=True)
+    leaders = LeaderOut(many=True)
+    queues = QueueOut(many=True, allow_null=True, help_text="null when the broker does not answer or is not Redis.")
+    backup = BackupOut(allow_null=True)

@@ -18,6 +18,7 @@ from apps.trading import selectors
 from apps.trading.models import Restriction
 from apps.trading.services import restrictions
 from apps.web import health
+from apps.web.api import standing
 from apps.web.api.described import READING, WRITING, answers
 from apps.web.api.risk_answers import RestrictionOut, StateSetOut, SystemOut, TradingStateOut
 from apps.web.api.risk_asking import StateIn
@@ -87,7 +88,10 @@ class System(Door):
         operation_id="system_show", summary="Show how the site is", responses=answers({200: SystemOut}, *READING)
     )
     def get(self, request: Request) -> Response:
-        """Show checks, feeds, the trading state and what waits; what the checks saw is for staff."""
+        """Show checks, feeds, processes, queues, leaders, and what waits.
+
+        What the checks saw and where things run is for staff.
+        """
         now = timezone.now()
         checks, waiting = health.checks(now), selectors.exits_waiting()
         is_staff = bool(getattr(request.user, "is_staff", False))
@@ -102,6 +106,10 @@ class System(Door):
                 {"name": check.name, "ok": check.ok, "seen": check.seen if is_staff else None} for check in checks
             ],
             "feeds": list(FeedStatus.objects.values("name", "state", "reason", "since")),
+            "processes": standing.processes(now, is_staff=is_staff),
+            "leaders": standing.leaders(now, is_staff=is_staff),
+            "queues": standing.queues(),
+            "backup": standing.backup(),
         }
         return Response(SystemOut(found).data)
 

@@ -1,16 +1,17 @@
 """What every view of the API shares: strict filters, one list form, bodies without a stated length."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from rest_framework import generics
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.domain.errors import Problem, Refused
+from apps.web.api import throttling
 from apps.web.api.fields import Strict
 from apps.web.parsers import MAX_BYTES
 
@@ -19,6 +20,34 @@ class Door(generics.GenericAPIView[Any]):
     """One address of the API. `rights` names by method the permission a person's role must have."""
 
     rights: ClassVar[Mapping[str, str]] = {}
+    room: throttling.Room | None = None
+
+    def perform_authentication(self, request: Request) -> None:
+        """Find out who asks; who brings a bad token too often is told to wait."""
+        try:
+            super().perform_authentication(request)
+        except AuthenticationFailed:
+            throttling.refuse(request)
+            raise
+
+    def permission_denied(self, request: Request, message: str | None = None, code: str | None = None) -> NoReturn:
+        """Refuse; who asks without any token too often is told to wait."""
+        try:
+            super().permission_denied(request, message, code)
+        except NotAuthenticated:
+            throttling.refuse(request)
+            raise
+
+    def check_throttles(self, request: Request) -> None:
+        """Count the request. Raises Throttled."""
+        self.room = throttling.take(request)
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        """Tell how many requests are left."""
+        final = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in (self.room.headers() if self.room else {}).items():
+            final[name] = value
+        return final
 
     def check_permissions(self, request: Request) -> None:
         """Let in who is signed in, has a token that reaches that far, and has the right."""

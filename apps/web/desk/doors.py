@@ -47,6 +47,7 @@ SECTIONS: Final = (
     Section("Exits", "exits", "e"),
     Section("Backtests", "backtests", "b", "backtests.view_run"),
     Section("Statistics", "statistics", "t", "trading.view_ledgerentry"),
+    Section("Reports", "reports", "w"),
     Section("Discrepancies", "discrepancies", "d"),
     Section("System", "system", "y"),
 )

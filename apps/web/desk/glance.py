@@ -24,6 +24,9 @@ WITH done AS MATERIALIZED (
     FROM trading_exit e LEFT JOIN trading_drain d ON d.id = e.drain_id
     WHERE e.status = 'done' AND e.closed_at >= %(hour)s AND e.reason <> 'time_stop'
     ORDER BY e.closed_at DESC LIMIT %(newest)s
+), waiting AS MATERIALIZED (  -- a branch for each status, since an index holds those of one
+    SELECT recorded_at FROM trading_exit WHERE status = 'triggered'
+    UNION ALL SELECT recorded_at FROM trading_exit WHERE status = 'claimed'
 ), worth AS (
     SELECT i.quote_currency AS currency, count(*) AS lots, bool_and(q.price IS NOT NULL) AS known,
         sum(p.remaining * coalesce(q.price, p.entry_price)) AS gross,
@@ -36,8 +39,8 @@ SELECT
     (SELECT count(*) FROM trading_position p WHERE p.account_id = ANY(%(accounts)s) AND p.closed_at >= %(day)s),
     (SELECT count(*) FROM trading_discrepancy d WHERE d.account_id = ANY(%(accounts)s) AND d.resolution = 'open'),
     (SELECT count(*) FROM trading_violation v WHERE v.account_id = ANY(%(accounts)s) AND v.ended_at IS NULL),
-    (SELECT count(*) FROM trading_exit e WHERE e.status IN ('triggered', 'claimed')),
-    (SELECT min(e.recorded_at) FROM trading_exit e WHERE e.status IN ('triggered', 'claimed')),
+    (SELECT count(*) FROM waiting),
+    (SELECT min(recorded_at) FROM waiting),
     (SELECT count(*) FROM done),
     (SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY ms) FROM done),
     (SELECT percentile_disc(0.99) WITHIN GROUP (ORDER BY ms) FROM done),

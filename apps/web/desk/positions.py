@@ -19,13 +19,14 @@ RECENT: Final = 10
 def show(request: HttpRequest) -> HttpResponse:
     """Show the person's positions."""
     rows = ways_out.held(ways_out.open_ones(request.user), pages.now())
-    closed = selectors.positions(request.user).filter(status=PositionStatus.CLOSED).select_related("account")
+    # That they have an instant says nothing new, but lets the index of instants skip all that are open.
+    closed = selectors.positions(request.user).filter(status=PositionStatus.CLOSED, closed_at__isnull=False)
     context = {
         "title": "Positions",
         "rows": rows,
         "most": ways_out.MOST,
         "gains": _gains(rows),
-        "closed": list(closed.order_by("-closed_at")[:RECENT]),
+        "closed": list(closed.select_related("account").order_by("-closed_at")[:RECENT]),
     }
     return doors.show(request, "positions", context)
 

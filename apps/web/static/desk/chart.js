@@ -9,14 +9,31 @@
     const PAGE = 300;
     const MOST_LEVELS = 8; // open positions whose levels are drawn; more would cover the candles
 
+    // Hours are the person's own; a candle of a day or more begins at midnight UTC wherever one is.
+    const zone = seconds < 86400 ? box.dataset.zone || "UTC" : "UTC";
+    const written = (parts) => {
+        const format = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hourCycle: "h23", ...parts });
+        return (time) => format.format(new Date(time * 1000));
+    };
+    const hour = written({ hour: "2-digit", minute: "2-digit" });
+    const day = written({ day: "numeric", month: "short" });
+    const month = written({ month: "short", year: "numeric" });
+    const instant = written({ day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
+    const { Time, TimeWithSeconds, DayOfMonth } = LightweightCharts.TickMarkType;
+    function tick(time, kind) {
+        if (kind === Time || kind === TimeWithSeconds) return hour(time);
+        if (seconds >= 86400) return kind === DayOfMonth ? day(time) : month(time);
+        return hour(time) === "00:00" ? day(time) : `${day(time)} ${hour(time)}`; // the library's days begin in UTC
+    }
+
     const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
     const chart = LightweightCharts.createChart(box, {
         autoSize: true,
         // The library's logo comes with a style element that a strict policy refuses: the page names and links it.
         layout: { background: { color: "transparent" }, attributionLogo: false, fontFamily: "inherit" },
-        timeScale: { timeVisible: seconds < 86400, secondsVisible: false, rightOffset: 6 },
+        timeScale: { timeVisible: seconds < 86400, secondsVisible: false, rightOffset: 6, tickMarkFormatter: tick },
         rightPriceScale: { borderVisible: false },
-        localization: { locale: "en-GB" },
+        localization: { locale: "en-GB", timeFormatter: instant },
     });
     const series = chart.addSeries(LightweightCharts.CandlestickSeries, {
         priceFormat: { type: "price", precision: (step.split(".")[1] || "").length, minMove: Number(step) },

@@ -1,0 +1,1 @@
+"""The TypeScript client: one file, generated from the description of the API."""
