@@ -2,4 +2,4 @@
 
 from typing import Final
 
-VERSION: Final = "0.3.0"  # the same in pyproject.toml and on top of CHANGELOG.md
+VERSION: Final = "0.4.0"  # the same in pyproject.toml and on top of CHANGELOG.md

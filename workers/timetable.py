@@ -77,6 +77,7 @@ JOBS = (
         "Makes every report whose time has ended by the calendar of its account and that nobody has made.",
     ),
     _job("ops.prune", timedelta(minutes=10), "Forgets old level changes and signs of life."),
+    _job("ops.seal", timedelta(minutes=1), "Seals the journal with a chain of hashes (docs/security.md)."),
     _job("ops.measure", timedelta(minutes=1), "Keeps the key figures of the minute (docs/monitoring.md)."),
 )
 # The task gets its instant as the argument `slot`. Rules are written as in docs/calendars.md.

@@ -33,6 +33,22 @@ class Event(models.Model):
         return f"{self.kind} {self.subject}"
 
 
+class Seal(models.Model):
+    """A hash of the events since the seal before, and of that one; see `seals.py`. Never updated, never deleted."""
+
+    place = models.BigIntegerField(primary_key=True, help_text="1, 2, 3 ...: no place is left out.")
+    until = models.BigIntegerField(help_text="The last event under it.")
+    events = models.IntegerField(help_text="How many events are under it.")
+    digest = models.CharField(max_length=64, help_text="SHA-256, in hexadecimal digits.")
+    at = models.DateTimeField(help_text="When it was made (UTC).")
+
+    class Meta:
+        ordering = ("-place",)
+
+    def __str__(self) -> str:
+        return f"{self.place}:{self.digest}"
+
+
 class Lease(models.Model):
     """Who leads a role (the listener of a shard, the sweeper) and since which epoch.
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from django.conf import settings
 from django.db import connection
 
+from apps.journal import seals
 from apps.ops.invariant import Finding, Invariant
 from apps.ops.order_invariants import ORDERS, STUCK
 
@@ -148,7 +149,14 @@ _POSITIONS: Sequence[Invariant] = (
         """,
     ),
 )
-INVARIANTS: Sequence[Invariant] = (*_POSITIONS, *ORDERS)
+_JOURNAL: Sequence[Invariant] = (
+    Invariant(
+        id="J1",
+        name="The journal is as it was sealed: no event was changed, taken out or slipped in",
+        query=seals.BROKEN,
+    ),
+)
+INVARIANTS: Sequence[Invariant] = (*_POSITIONS, *ORDERS, *_JOURNAL)
 
 
 def check(examples: int = 5, bound: str = BOUND) -> list[Finding]:

@@ -1,5 +1,6 @@
 """The tasks of `ops`."""
 
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from apps.journal import canaries, lines, measures
+from apps.journal import canaries, lines, measures, seals
 from apps.ops import housekeeping
 from apps.ops.backups.models import Kind
 from apps.ops.jobs import ages, cleaning, nightly
@@ -20,6 +21,15 @@ from workers import job_runs
 def prune(**_later: Any) -> None:
     """Forget what only listeners and status pages needed for a moment."""
     housekeeping.prune(timezone.now())
+
+
+@shared_task(name="ops.seal")
+def seal(**_later: Any) -> int:
+    """Seal what the journal has settled, half a minute at most, and return how many events that were."""
+    ends, sealed = time.monotonic() + 30, 0
+    while (done := seals.seal(timezone.now())) and time.monotonic() < ends:
+        sealed += done
+    return sealed
 
 
 @shared_task(name="ops.run_job")

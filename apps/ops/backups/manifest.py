@@ -31,12 +31,14 @@ class Contents:
     """What is in the database of a snapshot, so that a restore can be told from another one.
 
     `tables` holds rows and a sum over their text per table (no sum for the store's tables of ticks and candles);
-    `books` the totals of the ledger per currency; `journal` the last event's number and how many there are.
+    `books` the totals of the ledger per currency; `journal` the last event's number and how many there are; `seal` the
+    newest seal over the journal as PLACE:DIGEST, kept here out of reach of the database's owner.
     """
 
     tables: dict[str, tuple[int, str]] = field(default_factory=dict)
     books: dict[str, dict[str, str]] = field(default_factory=dict)
     journal: dict[str, int] = field(default_factory=dict)
+    seal: str = ""
     site_migrations: list[str] = field(default_factory=list)
     market_migrations: list[str] = field(default_factory=list)
     bytes: int = 0

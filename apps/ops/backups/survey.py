@@ -11,6 +11,7 @@ from apps.ops.backups.manifest import Contents
 SITE, MARKET = "public", "market"
 LEDGER: Final = "trading_ledgerentry"
 JOURNAL: Final = "journal_event"
+SEALS: Final = "journal_seal"
 BOOKS: Final = ("cash", "holdings", "fees", "pnl", "capital")
 _TABLES: Final = """
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -30,6 +31,7 @@ def survey(link: connection, schemas: Iterable[str]) -> Contents:
             tables={f"{schema}.{name}": _rows(ask, schema, name) for schema, name in tables},
             books=_books(ask) if f"{SITE}.{LEDGER}" in names else {},
             journal=_journal(ask) if f"{SITE}.{JOURNAL}" in names else {},
+            seal=_seal(ask) if f"{SITE}.{SEALS}" in names else "",
             site_migrations=_applied(ask) if f"{SITE}.django_migrations" in names else [],
             market_migrations=_revisions(ask) if f"{MARKET}.alembic_version" in names else [],
             bytes=_bytes(ask),
@@ -42,6 +44,7 @@ def joined(site: Contents, market: Contents) -> Contents:
         tables={**site.tables, **market.tables},
         books=site.books,
         journal=site.journal,
+        seal=site.seal,
         site_migrations=site.site_migrations,
         market_migrations=market.market_migrations,
         bytes=site.bytes + market.bytes,
@@ -55,7 +58,7 @@ def differences(wanted: Contents, found: Contents) -> list[str]:
         for name in sorted(wanted.tables.keys() | found.tables.keys())
         if wanted.tables.get(name) != found.tables.get(name)
     ]
-    for what in ("books", "journal", "site_migrations", "market_migrations"):
+    for what in ("books", "journal", "seal", "site_migrations", "market_migrations"):
         if getattr(wanted, what) != getattr(found, what):
             said.append(f"{what.replace('_', ' ')}: {getattr(found, what)} instead of {getattr(wanted, what)}")
     return said
@@ -84,6 +87,12 @@ def _journal(ask: cursor) -> dict[str, int]:
     ask.execute(sql.SQL("SELECT coalesce(max(id), 0), count(*) FROM {}").format(sql.Identifier(SITE, JOURNAL)))
     last, events = ask.fetchone() or (0, 0)
     return {"last": int(last), "events": int(events)}
+
+
+def _seal(ask: cursor) -> str:
+    newest = sql.SQL("SELECT place || ':' || digest FROM {} ORDER BY place DESC LIMIT 1")
+    ask.execute(newest.format(sql.Identifier(SITE, SEALS)))
+    return str((ask.fetchone() or ("",))[0])
 
 
 def _applied(ask: cursor) -> list[str]:

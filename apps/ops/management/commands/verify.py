@@ -4,9 +4,11 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from apps.journal import seals
 from apps.ops import invariants
+from apps.ops.invariant import Finding
 
 
 class Command(BaseCommand):
@@ -18,10 +20,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the machine-readable form."""
         parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+        parser.add_argument(
+            "--seal",
+            metavar="PLACE:DIGEST",
+            help="a seal of the journal that was kept elsewhere, as in a backup's manifest",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check everything and report."""
-        findings = invariants.check()
+        findings = [*invariants.check(), *_kept_elsewhere(options["seal"])]
         ok = not any(finding.violations for finding in findings)
         if options["json"]:
             self.stdout.write(json.dumps({"ok": ok, "invariants": [asdict(finding) for finding in findings]}))
@@ -34,3 +41,14 @@ class Command(BaseCommand):
             self.stdout.write("Everything holds." if ok else "NOT everything holds: see the rows above.")
         if not ok:
             raise SystemExit(1)
+
+
+def _kept_elsewhere(seal: str | None) -> list[Finding]:
+    if seal is None:
+        return []
+    place, _, digest = seal.partition(":")
+    if not place.isdecimal() or not digest:
+        raise CommandError(f"--seal: {seal!r} is not PLACE:DIGEST; copy it from `seal` in the manifest of a backup.")
+    agrees = seals.agrees(seals.Anchor(int(place), digest))
+    name = "The seal that was kept elsewhere is the one in the database"
+    return [Finding(id="J2", name=name, violations=int(not agrees), examples=[] if agrees else [[seal]])]
