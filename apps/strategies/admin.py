@@ -188,6 +188,22 @@ def decisions(row: Signal) -> str:
     return format_html('<a class="ref" href="{}">Why and why not</a>', address)
 
 
+class StanceFilter(admin.SimpleListFilter):
+    """Filters signals by what they want; the three are known, so that the long table need not be asked for them."""
+
+    title = parameter_name = "stance"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the three stances."""
+        del request, model_admin
+        return [("1", "long"), ("0", "flat"), ("-1", "short")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Signal]) -> QuerySet[Signal]:
+        """Keep the signals of the chosen stance; a word that is none keeps all."""
+        del request
+        return queryset.filter(stance=int(chosen)) if (chosen := self.value()) in ("1", "0", "-1") else queryset
+
+
 @admin.register(Signal)
 class SignalAdmin(ReadOnlyPage):
     """What strategies wanted after each bar."""
@@ -203,7 +219,7 @@ class SignalAdmin(ReadOnlyPage):
         cells.instant("made_at"),
     )
     shown = (*list_display, decisions, cells.facts("plan"), cells.facts("parameters"), "version")
-    list_filter = ("stance", "strategy")
+    list_filter = (StanceFilter, "strategy")
     search_fields = ("strategy__name", "instrument__symbol")
     list_select_related = ("strategy", "instrument")
 

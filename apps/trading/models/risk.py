@@ -174,6 +174,7 @@ class RiskMetric(models.Model):
             models.UniqueConstraint(fields=("account", "at"), name="riskmetric_once"),
             finite("equity", "cash", "gross", "net", "peak", "day_start", "capital", "lowest"),
         )
+        indexes = (models.Index(fields=("-at", "account"), name="riskmetric_newest"),)
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.at:%Y-%m-%d %H:%M} {self.equity}"
