@@ -326,7 +326,6 @@ SEND_MESSAGES: Final = env.flag("SEND_MESSAGES", default=True)
 SITE_ADDRESS: Final = env.text("SITE_ADDRESS").rstrip("/")  # for links in messages
 if SITE_ADDRESS and not SITE_ADDRESS.startswith(("https://", "http://")):
     env.refuse(f"SITE_ADDRESS is {SITE_ADDRESS!r}: write it like https://trading.example.")
-REPORT_COMPARISON = "apps.ops.comparing.compare"  # trading beside its backtest: reports may not import it
 # Networks that messages may go to although they are not public, such as 10.1.0.0/16. See docs/notifications.md
 NOTIFY_ALLOWED_NETWORKS = env.names("NOTIFY_ALLOWED_NETWORKS", "")
 for _network in NOTIFY_ALLOWED_NETWORKS:

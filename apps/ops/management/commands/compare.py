@@ -18,8 +18,8 @@ from apps.domain.backtests import drift
 from apps.domain.backtests import gate as rules
 from apps.domain.backtests.drift import Execution, Pair, Round, Slip
 from apps.domain.errors import Problem, Refused, Unavailable
-from apps.ops import comparing
-from apps.ops.comparing import Comparison
+from apps.reporting import comparing
+from apps.reporting.comparing import Comparison
 from apps.trading.models import Allocation
 
 WRONG_INPUT, FAILED = 2, 1  # exit status

@@ -1,18 +1,12 @@
-"""How far did trading drift from its backtest? Asked of whoever may know both worlds.
+"""How far did trading drift from its backtest?"""
 
-The comparison stands in `ops`, downstream of here, so that it is named in the settings and not imported.
-"""
-
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, Protocol
-
-from django.conf import settings
-from django.utils.module_loading import import_string
+from typing import Any, Final
 
 from apps.domain.backtests import drift
-from apps.domain.backtests.drift import Drift, Stances
 from apps.domain.errors import Refused, Unavailable
+from apps.reporting import comparing
+from apps.reporting.comparing import Comparison
 from apps.reporting.reports.periods import Period
 from apps.reporting.reports.subjects import Subject, followed
 from apps.trading.models import Allocation
@@ -22,37 +16,21 @@ MOST_BARS: Final = 150_000  # of all instruments of a strategy: more would keep 
 _WHY: Final = 5
 
 
-class Comparison(Protocol):
-    """What a comparer returns."""
-
-    @property
-    def stances(self) -> Stances: ...
-
-    @property
-    def drift(self) -> Drift: ...
-
-    @property
-    def notes(self) -> tuple[str, ...]: ...
-
-
 def of(subject: Subject, period: Period, now: datetime) -> list[dict[str, Any]]:
     """Return a row for each strategy that the account follows: both worlds side by side, or why that cannot be."""
-    compare: Callable[..., Comparison] = import_string(settings.REPORT_COMPARISON)
     rows = followed(subject.account)
     if subject.strategy:
         rows = [row for row in rows if row.strategy_id == subject.strategy.pk]
-    return [{"strategy": row.strategy.name, **_compared(compare, row, period, now)} for row in rows if row.enabled]
+    return [{"strategy": row.strategy.name, **_compared(row, period, now)} for row in rows if row.enabled]
 
 
-def _compared(
-    compare: Callable[..., Comparison], allocation: Allocation, period: Period, now: datetime
-) -> dict[str, Any]:
+def _compared(allocation: Allocation, period: Period, now: datetime) -> dict[str, Any]:
     bars = (period.until - period.since).total_seconds() / allocation.strategy.bar_seconds
     bars *= max(allocation.strategy.instruments.count(), 1)
     if bars > MOST_BARS:
         return {"why_not": f"{bars:,.0f} bars are too many for a report: `manage.py compare` takes any number."}
     try:
-        found = compare(allocation, since=period.since, until=period.until, now=now)
+        found = comparing.compare(allocation, since=period.since, until=period.until, now=now)
     except (Refused, Unavailable) as error:
         return {"why_not": str(error)}
     return _told(found)

@@ -21,7 +21,7 @@ from apps.domain.errors import Problem, Refused
 from apps.domain.strategies import contract
 from apps.domain.strategies.contract import Candles, ExitPlan, Several
 from apps.market.models import Instrument
-from apps.ops import rounds
+from apps.reporting import rounds
 from apps.strategies.models import Signal, Strategy
 from apps.trading import books
 from apps.trading.models import Account, Allocation
