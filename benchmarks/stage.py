@@ -48,9 +48,18 @@ def stage() -> Iterator[Path]:
             _migrate()
             yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         os.environ.clear()
         os.environ |= before
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder; who is just ending may still write a last line into it."""
+    for _ in range(50):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
 
 
 def _migrate() -> None:

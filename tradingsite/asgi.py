@@ -16,7 +16,6 @@ from apps.web import serving  # noqa: E402 - models are ready only now
 from apps.web.gateway.application import Gateway, refuse  # noqa: E402 - models are ready only now
 from workers import bell, observing, stopping  # noqa: E402 - models are ready only now
 
-observing.begin_to_send()
 port.install(ring=bell.ring, announce=bell.announce, ring_orders=bell.ring_orders)
 pages = serving.Pages()
 gateway = Gateway(settings.REDIS_URL, at_the_end=pages.close)
@@ -25,6 +24,6 @@ application = ProtocolTypeRouter(
         "http": pages,
         # Channels routes ASGI applications with Django's own paths, whose types know views only.
         "websocket": URLRouter([path("ws/v1", gateway.websocket), re_path("", refuse)]),  # type: ignore[arg-type]  # see above
-        "lifespan": stopping.of_web(gateway.lifespan),
+        "lifespan": stopping.of_web(gateway.lifespan, observing.of_web),
     }
 )

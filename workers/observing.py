@@ -4,10 +4,11 @@ Celery imports this module in workers and beat once Django is set up (`CELERY_IM
 the tasks it sends.
 """
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import AbstractContextManager
 from contextvars import Token
 from typing import Any, Final, NamedTuple
@@ -17,7 +18,7 @@ from django.db import Error, InterfaceError, close_old_connections, connection
 from django.utils import timezone
 
 from apps.journal import tallies
-from apps.ops.logs import context, keeping, naming
+from apps.ops.logs import context, keeping
 from apps.ops.telemetry import middleware, tracing
 from apps.web import checking
 from workers import bell, canary, queues
@@ -89,10 +90,15 @@ def end(task_id: str, task: Any, state: str | None = None, **_event: Any) -> Non
         each.count(task.name, ran=ran, waited=known.waited, failed=state not in {"SUCCESS", "RETRY", "IGNORED"})
 
 
-def begin_to_send() -> None:
-    """In the web process: it only sends, and shows that it lives."""
-    if naming.of_this_process() == "web":
-        Pulse("web", middleware.counts).start()
+@contextlib.contextmanager
+def of_web() -> Iterator[None]:
+    """Let the web process show that it lives, from its beginning to its end."""
+    pulse = Pulse("web", middleware.counts)
+    pulse.start()
+    try:
+        yield
+    finally:
+        pulse.stop()
 
 
 @signals.worker_process_shutdown.connect

@@ -60,8 +60,13 @@ def told(process: str, stop: Callable[[], object]) -> Iterator[Story]:
         say(process, started_at, story.failure or failed)
 
 
-def of_web(inside: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap the life of the web process: it refuses to begin on other tables, and says why it ended."""
+def of_web(
+    inside: Callable[..., Any], alive: Callable[[], contextlib.AbstractContextManager[None]]
+) -> Callable[..., Any]:
+    """Wrap the life of the web process: it refuses to begin on other tables, and says why it ended.
+
+    `alive` shows that it lives meanwhile.
+    """
 
     async def lifespan(scope: Any, receive: Any, send: Any) -> None:
         wrong = await sync_to_async(_unfit_once)()
@@ -71,7 +76,8 @@ def of_web(inside: Callable[..., Any]) -> Callable[..., Any]:
             return
         started_at = stopping.now()
         stopping.heed()
-        await inside(scope, receive, send)
+        with alive():
+            await inside(scope, receive, send)
         say("web", started_at, "")
 
     return lifespan

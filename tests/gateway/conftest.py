@@ -17,13 +17,13 @@ from apps.trading.services import accounts
 from tests.gateway.clients import serving
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def database_url(_migrated_store: str) -> str:
     """The address of the test database, market store included, for other processes."""
     return f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{connection.settings_dict['NAME']}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(database_url: str) -> Iterator[int]:
     with serving({"DATABASE_URL": database_url}) as port:
         yield port

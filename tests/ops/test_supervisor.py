@@ -245,7 +245,7 @@ def test_no_process_outlives_a_supervisor_killed_with_9(tmp_path: Path) -> None:
 @pytest.mark.faults
 def test_a_killed_warden_is_replaced_and_knows_every_child(supervisor: Supervisor) -> None:
     supervisor.start(python("one", "import time; time.sleep(600)"))
-    run_until(supervisor, lambda: "sleep(600)" in psutil.Process(seen(supervisor, "one").pid).cmdline()[-1])
+    run_until(supervisor, lambda: "sleep(600)" in " ".join(psutil.Process(seen(supervisor, "one").pid).cmdline()))
     first = supervisor.warden_pid
     os.kill(first, signal.SIGKILL)
     run_until(supervisor, lambda: supervisor.warden_pid != first)

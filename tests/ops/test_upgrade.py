@@ -87,6 +87,8 @@ def site(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[
             connections.close_all()
             target = Target(url=settings.DATABASE_URL).beside(f"{name}_old")
             with maintenance(target) as link, link.cursor() as cursor:
+                # Threads of earlier modules may have left a connection to what is copied.
+                cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
                 cursor.execute(f'CREATE DATABASE "{target.name}" TEMPLATE "{name}"')
         made = Site(target, folder)
         made.ask(f"DROP TABLE {TABLE}")

@@ -108,6 +108,7 @@ def test_a_message_whose_values_do_not_fit_stops_nobody(log: StringIO) -> None:
 
 def test_the_filter_that_takes_nothing_out_would_be_noticed(log: StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(masking.SecretsFilter, "filter", lambda *_: True)
+    monkeypatch.setattr(masking, "mask", lambda text: text)  # what whole lines go through at the end
     logging.getLogger("apps").warning("asked with %s", SECRET)
     assert SECRET in log.getvalue()
 

@@ -10,6 +10,7 @@ from asgiref.testing import ApplicationCommunicator
 from django.db import connection
 
 from apps.web import serving
+from tests.flow.worlds import eventually
 from tests.web.conftest import Caller
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -101,4 +102,4 @@ def test_requests_share_few_threads_and_leave_no_connection_behind(ada: Caller) 
     before = links()
     during = asyncio.run(run())
     assert 1 <= during - before <= 4
-    assert links() == before
+    eventually(lambda: links() == before, 5)  # a backend that was left takes a moment to go

@@ -185,5 +185,6 @@ def test_what_is_counted_sees_a_changed_row(plan: Plan) -> None:
         with connection.cursor() as cursor:
             cursor.execute("UPDATE market_instrument SET enabled = NOT enabled")
         after = survey.survey(link, (survey.SITE, survey.MARKET))
-    (said,) = survey.differences(before, after)
+    history, said = survey.differences(before, after)
+    assert history.startswith("public.access_change: ")  # who changed it is written down, too
     assert said.startswith("public.market_instrument: 1 rows")

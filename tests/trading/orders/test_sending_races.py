@@ -4,7 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,22 @@ def slowly_claimed(monkeypatch: pytest.MonkeyPatch, seconds: float) -> Iterator[
 
 
 @contextmanager
+def read_by_both(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let two have read the same row before either of them writes, however slow the machine is."""
+    judge, both = placing._reason_not_to_send, threading.Barrier(2)
+
+    def meet(*args: Any) -> str:
+        with suppress(threading.BrokenBarrierError):  # only the first row is waited for
+            both.wait(10)
+            both.abort()
+        return judge(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(placing, "_reason_not_to_send", meet)
+        yield
+
+
+@contextmanager
 def without_locks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Take the guard off: every lock locks nothing."""
     with monkeypatch.context() as patch:
@@ -87,7 +103,7 @@ def test_without_locks_they_would_send_some_twice(
     account: Account, instrument: Instrument, venue: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enter(account, instrument)
-    with slowly_claimed(monkeypatch, 0.2), without_locks(monkeypatch):
+    with read_by_both(monkeypatch), without_locks(monkeypatch):
         race(send, send)
     assert len(placed_twice(venue)) == 1
 
