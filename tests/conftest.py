@@ -52,7 +52,12 @@ def _migrated_store(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
         url = database_url()
     store.migrate(url)
     yield url
-    if market_store.cache_info().currsize:  # a page has used the site's own store
+    _forget_store()
+
+
+def _forget_store() -> None:
+    """Let go of the site's own store, which a page may have opened at another address."""
+    if market_store.cache_info().currsize:
         market_store().close()
         market_store.cache_clear()
 
@@ -61,6 +66,7 @@ def _migrated_store(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 def tick_store(_migrated_store: str, settings: Settings) -> Iterator[store.Store]:
     """The market store's tables inside the test database, empty afterwards; for tests that commit."""
     settings.DATABASE_URL = settings.MARKET_DATABASE_URL = _migrated_store
+    _forget_store()
     opened = store.connect(_migrated_store)
     yield opened
     with opened.engine.begin() as link:
