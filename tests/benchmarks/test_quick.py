@@ -45,10 +45,11 @@ def start(scratch: Path, *words: str) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.mark.timeout(600)
 def test_a_quick_run_measures_everything_and_finds_nothing_wrong(scratch: Path) -> None:
     readme = (ROOT / "benchmarks" / "README.md").read_text()
     with start(scratch, "--json") as run:
-        out, err = run.communicate(timeout=280)
+        out, err = run.communicate(timeout=560)
     assert run.returncode == 0, err[-3000:]
     found = json.loads(out)
     assert list(found) == list(BENCHMARKS)
