@@ -88,7 +88,7 @@ def _machine() -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which (default: all): {', '.join(BENCHMARKS)}")
-    parser.add_argument("--quick", action="store_true", help="small sizes, a minute or two in all; proves that it works")
+    parser.add_argument("--quick", action="store_true", help="small sizes, two minutes in all; proves that it works")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--no-write", action="store_true", help="leave benchmarks/README.md as it is")
     options = parser.parse_args()

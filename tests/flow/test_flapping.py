@@ -116,7 +116,7 @@ def _length() -> float:
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(max(300, SECONDS * 2))
+@pytest.mark.timeout(max(600, SECONDS * 2))
 def test_after_an_hour_of_flapping_candles_are_whole_and_every_lost_second_is_listed(world: World) -> None:
     rows = {row.symbol: row for row in worlds.instruments(*SYMBOLS)}
     market = store.connect(world.database_url)
