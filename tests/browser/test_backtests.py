@@ -76,7 +76,7 @@ def run_backtest(page: Page, stop: str) -> None:
     page.fill("#id_stop_loss", stop)
     page.click("button:has-text('Run it')")
     page.wait_for_url(re.compile(r"/run/\d+/change/"))
-    expect(page.locator(".run-head .tag").first).to_have_text(re.compile("done|failed"), timeout=60_000)
+    expect(page.locator(".run-head .tag").first).to_have_text(re.compile("done|failed"), timeout=180_000)
     assert page.locator("#run .refused").all_inner_texts() == []
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -172,7 +172,8 @@ def test_here_uses_the_positions_that_are_there(world: World, long: Position, tm
 def test_here_refuses_while_a_listener_leads(world: World, long: Position, tmp_path: Path) -> None:
     path = tmp_path / "ticks.jsonl"
     path.write_text(f"{line(1, FIRST)}\n{line(2, '90.00')}\n")
-    Lease.objects.create(name="listener:0", epoch=4, holder="there:17", renewed_at=datetime.now(UTC))
+    alive = datetime.now(UTC) + timedelta(minutes=5)  # still, when a command has started on a busy machine
+    Lease.objects.create(name="listener:0", epoch=4, holder="there:17", renewed_at=alive)
     done = world.manage("replay", str(path), "--here")
     assert done.returncode == 1
     assert done.stderr.startswith("CommandError: A listener leads here (there:17): stop it")

@@ -182,8 +182,10 @@ def test_advanced_is_dialled_again_when_messages_of_the_connection_are_missing()
         with stage.followed() as (feed, sink):
             stage.play(Print(symbol="BTC-USD", n=1))
             wait_for(lambda: sink.ticks)
-            stage.peer().__dict__["sequence"] += 3
+            left = stage.peer()
+            left.__dict__["sequence"] += 3
             wait_for(lambda: feed.counters.reconnects["sequence_gap"] == 1)
+            wait_for(lambda: stage.peer() is not left)  # what is written to the old one is lost
             stage.play(Print(symbol="BTC-USD", n=4, price="100.40"))
             wait_for(lambda: "100.40" in texts(sink, "BTC-USD"))
             assert sink.gaps == [("BTC-USD", 2, 3)]

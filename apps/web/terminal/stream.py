@@ -3,7 +3,8 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -25,23 +26,24 @@ class Stream:
         self._site = site
         self._heard = heard
         self._contact = contact
-        self._resume: int | None = None
+        self._resume: int | str | None = None  # the gateway's own words, given back as they came
 
     async def follow(self) -> None:
         """Listen until cancelled; each loss is followed by another attempt, later and later."""
         wait = FIRST
         while True:
             try:
-                async for message in self._messages():
-                    wait = FIRST
-                    self._take(message)
+                async with aclosing(self._messages()) as messages:
+                    async for message in messages:
+                        wait = FIRST
+                        self._take(message)
             except (OSError, WebSocketException, InvalidHandshake, InvalidMessage, TimeoutError):
                 pass  # the screen says so, and the reader goes on asking the API
             self._contact(False)
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - spreads attempts, hides nothing
             wait = min(wait * 2, LONGEST)
 
-    async def _messages(self) -> AsyncIterator[dict[str, Any]]:
+    async def _messages(self) -> AsyncGenerator[dict[str, Any], None]:
         headers = {"Authorization": f"Bearer {self._site.token}"}
         async with connect(
             self._site.socket_address,
@@ -67,5 +69,5 @@ class Stream:
         elif message.get("type") == "error" and message.get("code") == "unknown_event":
             self._resume = None  # the database is another one than before: begin with what happens now
         if "resume" in message:
-            self._resume = int(message["resume"])
+            self._resume = message["resume"]
         self._heard(message)
